@@ -1,0 +1,134 @@
+package conformance
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// families says how a vector of each family is run. A run function reports
+// what does not match through t; it gets the vector as its whole line.
+var families = []struct {
+	name string
+	run  func(t *testing.T, line []byte)
+}{}
+
+// header is what every vector has in common.
+type header struct {
+	ID    string   `json:"id"`
+	Kind  string   `json:"kind"`
+	Quirk []string `json:"quirk"`
+}
+
+// deviates are the quirks of the reference that this implementation mends. A
+// vector that carries one records the fault and is skipped; its "-fixed" twin,
+// where there is one, runs. Each has its row and its reason in
+// docs/reference/deviations.md, which TestDeviationsDocumented checks.
+var deviates = []string{}
+
+// vectorsDir is where the vectors are: the repository's own copy, or the
+// directory that CONFORMANCE_VECTORS names.
+func vectorsDir() string {
+	if dir := os.Getenv("CONFORMANCE_VECTORS"); dir != "" {
+		return dir
+	}
+	return "testdata"
+}
+
+// TestVectors runs every line of each family's file and ends each with a line
+// "FAMILY: N passed, M failed, K skipped".
+func TestVectors(t *testing.T) {
+	for _, family := range families {
+		t.Run(family.name, func(t *testing.T) {
+			lines, err := readVectors(vectorsDir(), family.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			passed, failed, skipped := 0, 0, 0
+			for _, line := range lines {
+				var h header
+				if err := json.Unmarshal(line, &h); err != nil {
+					t.Fatalf("cannot read a vector of family %s: %v", family.name, err)
+				}
+				if h.ID == "" {
+					t.Fatalf("family %s has a vector without an id", family.name)
+				}
+				if deviation(h) != "" {
+					skipped++
+					continue
+				}
+				if t.Run(h.ID, func(t *testing.T) { family.run(t, line) }) {
+					passed++
+				} else {
+					failed++
+				}
+			}
+			t.Logf("%s: %d passed, %d failed, %d skipped", family.name, passed, failed, skipped)
+			fmt.Printf("%s: %d passed, %d failed, %d skipped\n", family.name, passed, failed, skipped)
+			if passed+failed == 0 {
+				t.Errorf("family %s ran no vector", family.name)
+			}
+		})
+	}
+}
+
+// deviation names the quirk for which a vector is skipped, if there is one.
+func deviation(h header) string {
+	for _, quirk := range h.Quirk {
+		for _, d := range deviates {
+			if quirk == d {
+				return quirk
+			}
+		}
+	}
+	return ""
+}
+
+// readVectors returns the lines of a family's file, which may be compressed.
+func readVectors(dir, family string) ([][]byte, error) {
+	path := filepath.Join(dir, family+".jsonl")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		path += ".gz"
+		data, err = readGzip(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the vectors of family %s: %w", family, err)
+	}
+	var lines [][]byte
+	scanner := bufio.NewScanner(bytes.NewReader(data))
+	scanner.Buffer(nil, len(data)+1)
+	for scanner.Scan() {
+		if len(bytes.TrimSpace(scanner.Bytes())) > 0 {
+			lines = append(lines, bytes.Clone(scanner.Bytes()))
+		}
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, fmt.Errorf("cannot read the vectors of family %s: %w", family, err)
+	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("cannot read the vectors of family %s: %s is empty", family, path)
+	}
+	return lines, nil
+}
+
+func readGzip(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
+}
