@@ -19,7 +19,9 @@ import (
 var families = []struct {
 	name string
 	run  func(t *testing.T, line []byte)
-}{}
+}{
+	{"values", runValues},
+}
 
 // header is what every vector has in common.
 type header struct {
