@@ -56,32 +56,9 @@ func (f Float) MarshalJSON() ([]byte, error) {
 // The error is a *SyntaxError. Beyond what Python refuses (including integers
 // of more than MaxDigits digits), texts longer than MaxSize are refused.
 func Decode(text string) (any, error) {
-	return decode(text, false)
-}
-
-// DecodeBag returns the value that a JSON view of a databag shows for a raw
-// value: the decoded value, or the raw string itself if it is not JSON, as it
-// is for an empty one.
-func DecodeBag(raw string) any {
-	v, err := decode(raw, false)
-	if err != nil {
-		return raw
-	}
-	return v
-}
-
-// object is a JSON object with its keys in their own order.
-type object []member
-
-type member struct {
-	key   string
-	value any
-}
-
-func decode(text string, ordered bool) (any, error) {
-	d := decoder{text: text, ordered: ordered}
+	d := decoder{text: text}
 	if len(text) > MaxSize {
-		return nil, &SyntaxError{Offset: MaxSize, Reason: "text is too long"}
+		return nil, d.fail("text is too long")
 	}
 	d.space()
 	v, err := d.value(0)
@@ -95,10 +72,48 @@ func decode(text string, ordered bool) (any, error) {
 	return v, nil
 }
 
+// DecodeBag returns the value that a JSON view of a databag shows for a raw
+// value: the decoded value, or the raw string itself if it is not JSON, as it
+// is for an empty one.
+func DecodeBag(raw string) any {
+	v, err := Decode(raw)
+	if err != nil {
+		return raw
+	}
+	return v
+}
+
+// Members returns the members of a JSON object, each as the text it has there.
+// The error is a *SyntaxError.
+func Members(text string) (map[string]json.RawMessage, error) {
+	m := make(map[string]json.RawMessage)
+	d := decoder{text: text}
+	if len(text) > MaxSize {
+		return nil, d.fail("text is too long")
+	}
+	d.space()
+	if d.peek() != '{' {
+		return nil, d.fail("no object")
+	}
+	err := d.members(1, func(key string) error {
+		start := d.pos
+		_, err := d.value(1)
+		m[key] = json.RawMessage(text[start:d.pos])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.space()
+	if d.pos < len(text) {
+		return nil, d.fail("unexpected text after the value")
+	}
+	return m, nil
+}
+
 type decoder struct {
-	text    string
-	pos     int
-	ordered bool
+	text string
+	pos  int
 }
 
 func (d *decoder) fail(reason string) error {
@@ -137,9 +152,6 @@ func (d *decoder) value(depth int) (any, error) {
 	case c == '"':
 		return d.string()
 	case c == '{':
-		if d.ordered {
-			return d.orderedObject(depth + 1)
-		}
 		return d.object(depth + 1)
 	case c == '[':
 		return d.array(depth + 1)
@@ -208,32 +220,19 @@ func (d *decoder) next(end byte) (more bool, err error) {
 
 func (d *decoder) object(depth int) (any, error) {
 	m := map[string]any{}
-	err := d.members(depth, func(key string, value any) { m[key] = value })
+	err := d.members(depth, func(key string) error {
+		v, err := d.value(depth)
+		m[key] = v
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-func (d *decoder) orderedObject(depth int) (any, error) {
-	o := object{}
-	at := map[string]int{}
-	err := d.members(depth, func(key string, value any) {
-		i, ok := at[key]
-		if !ok {
-			at[key] = len(o)
-			o = append(o, member{key, value})
-			return
-		}
-		o[i].value = value
-	})
-	if err != nil {
-		return nil, err
-	}
-	return o, nil
-}
-
-func (d *decoder) members(depth int, add func(key string, value any)) error {
+// members reads an object; read gets each key and reads its value.
+func (d *decoder) members(depth int, read func(key string) error) error {
 	if depth > MaxDepth {
 		return d.fail("too deeply nested")
 	}
@@ -257,11 +256,9 @@ func (d *decoder) members(depth int, add func(key string, value any)) error {
 		}
 		d.pos++
 		d.space()
-		v, err := d.value(depth)
-		if err != nil {
+		if err := read(key); err != nil {
 			return err
 		}
-		add(key, v)
 		more, err := d.next('}')
 		if err != nil {
 			return err

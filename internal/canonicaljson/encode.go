@@ -20,7 +20,9 @@ var errDepth = errors.New("too deeply nested")
 //
 // The values that Decode returns keep all they hold. Any other Go value is
 // taken as encoding/json encodes it: struct tags and MarshalJSON count, and a
-// float64 3 is 3. A json.Number may be any JSON number.
+// float64 3 is 3. A json.Number may be any JSON number, and a json.RawMessage
+// any text that Decode reads; but inside of other types, where encoding/json
+// sees it first, it cannot hold NaN or Infinity.
 //
 // The error says what cannot be encoded: what encoding/json refuses, a
 // json.Number that is none, or more than MaxDepth levels.
@@ -37,25 +39,12 @@ func Encode(v any) (string, error) {
 // canonical text exactly if they differ in their spelling alone.
 func Canonical(raw string) string {
 	buf := make([]byte, 0, len(raw)+len(raw)/8+2)
-	if v, err := decode(raw, false); err == nil {
+	if v, err := Decode(raw); err == nil {
 		if text, err := appendValue(buf, v, 0); err == nil {
 			return string(text)
 		}
 	}
 	return string(appendString(buf, raw))
-}
-
-// Respell returns the text that Python's json.dumps makes of the value that
-// json.loads makes of text: that of Encode, but with the keys of objects in
-// their own order. That is how Python charms store their unit data. The error
-// is a *SyntaxError.
-func Respell(text string) (string, error) {
-	v, err := decode(text, true)
-	if err != nil {
-		return "", err
-	}
-	buf, err := appendValue(nil, v, 0)
-	return string(buf), err
 }
 
 // Digest returns the MD5 of a canonical text in hexadecimal digits, which is
@@ -83,18 +72,32 @@ func appendValue(buf []byte, v any, depth int) ([]byte, error) {
 		return appendArray(buf, v, depth+1)
 	case map[string]any:
 		return appendMap(buf, v, depth+1)
-	case object:
-		return appendObject(buf, v, depth+1)
+	case json.RawMessage:
+		return appendText(buf, v, depth)
+	case map[string]json.RawMessage:
+		m := make(map[string]any, len(v))
+		for key, text := range v {
+			m[key] = text
+		}
+		return appendMap(buf, m, depth+1)
 	}
 	text, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := Decode(string(text))
+	return appendText(buf, text, depth)
+}
+
+// appendText appends the value of a JSON text.
+func appendText(buf []byte, text json.RawMessage, depth int) ([]byte, error) {
+	if text == nil {
+		return append(buf, "null"...), nil
+	}
+	v, err := Decode(string(text))
 	if err != nil {
 		return nil, err
 	}
-	return appendValue(buf, plain, depth)
+	return appendValue(buf, v, depth)
 }
 
 // appendNumber appends a number as it is after decoding, which leaves the
@@ -158,21 +161,6 @@ func appendMap(buf []byte, m map[string]any, depth int) ([]byte, error) {
 		}
 		buf = append(appendString(buf, key), ": "...)
 		if buf, err = appendValue(buf, m[key], depth); err != nil {
-			return nil, err
-		}
-	}
-	return append(buf, '}'), nil
-}
-
-func appendObject(buf []byte, o object, depth int) ([]byte, error) {
-	var err error
-	buf = append(buf, '{')
-	for i, m := range o {
-		if i > 0 {
-			buf = append(buf, ", "...)
-		}
-		buf = append(appendString(buf, m.key), ": "...)
-		if buf, err = appendValue(buf, m.value, depth); err != nil {
 			return nil, err
 		}
 	}
