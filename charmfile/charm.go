@@ -105,7 +105,7 @@ type Device struct {
 // A Resource is a file or container image that comes beside the charm.
 type Resource struct {
 	Name, Description string
-	// Type is "file" or "oci-image".
+	// Type is "file", the default, or "oci-image".
 	Type string
 	// Filename is the name a file resource gets on the unit.
 	Filename string

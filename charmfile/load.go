@@ -100,9 +100,10 @@ func LoadFS(fsys fs.FS) (*Charm, error) {
 		return nil, fmt.Errorf("neither %s nor %s is there: %w", CharmcraftFile, MetadataFile, fs.ErrNotExist)
 	}
 	main := c.Files[0]
-	for _, want := range []struct{ key, value string }{{"name", c.Name}, {"summary", c.Summary}, {"description", c.Description}} {
-		if _, ok := said[want.key]; !ok {
-			errs = append(errs, &Error{File: main, Key: want.key, Reason: "is missing"})
+	for _, key := range []string{"name", "summary", "description"} {
+		// A file that is no map at all has been reported.
+		if _, ok := said[key]; !ok && (len(said) > 0 || len(errs) == 0) {
+			errs = append(errs, &Error{File: main, Key: key, Reason: "is missing"})
 		}
 	}
 	slices.SortStableFunc(c.Endpoints, func(a, b Endpoint) int { return roleOrder(a.Role) - roleOrder(b.Role) })
@@ -171,9 +172,9 @@ func (c *Charm) setKey(f field) {
 	case "title", "display-name":
 		c.Title = n.str()
 	case "summary":
-		c.Summary = n.str()
+		c.Summary = present(n)
 	case "description":
-		c.Description = n.str()
+		c.Description = present(n)
 	case "provides":
 		parseEndpoints(c, n, Provider)
 	case "requires":
@@ -217,4 +218,12 @@ func required(n node) string {
 		n.failf("is empty")
 	}
 	return s
+}
+
+// present returns a string that may be empty but not nothing.
+func present(n node) string {
+	if n.null() {
+		n.failf("is missing")
+	}
+	return n.str()
 }

@@ -42,10 +42,11 @@ func parseEndpoints(c *Charm, n node, role Role) {
 func parseStorage(c *Charm, n node) {
 	for _, f := range n.fields() {
 		s := Storage{Name: f.key, Min: 1, Max: 1}
+		typed := false
 		for _, g := range f.fields() {
 			switch g.key {
 			case "type":
-				s.Type = g.oneOf("filesystem", "block")
+				s.Type, typed = g.oneOf("filesystem", "block"), true
 			case "description":
 				s.Description = g.str()
 			case "location":
@@ -68,8 +69,8 @@ func parseStorage(c *Charm, n node) {
 				}
 			}
 		}
-		if s.Type == "" {
-			f.at("type", f.n).failf(`is missing or wrong: it is "filesystem" or "block"`)
+		if !typed {
+			f.at("type", f.n).failf(`is missing: it is "filesystem" or "block"`)
 		}
 		c.Storage = append(c.Storage, s)
 	}
@@ -134,7 +135,7 @@ func count(n node) int {
 
 func parseResources(c *Charm, n node) {
 	for _, f := range n.fields() {
-		r := Resource{Name: f.key}
+		r := Resource{Name: f.key, Type: "file"}
 		for _, g := range f.fields() {
 			switch g.key {
 			case "type":
@@ -144,9 +145,6 @@ func parseResources(c *Charm, n node) {
 			case "description":
 				r.Description = g.str()
 			}
-		}
-		if r.Type == "" {
-			f.at("type", f.n).failf(`is missing or wrong: it is "file" or "oci-image"`)
 		}
 		c.Resources = append(c.Resources, r)
 	}
