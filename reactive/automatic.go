@@ -1,0 +1,215 @@
+package reactive
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/charmed-go/charms/flags"
+	"github.com/charmed-go/charms/internal/canonicaljson"
+	"github.com/charmed-go/charms/unitdata"
+)
+
+// ConfigChanged returns the flag config.changed, or with a key
+// config.changed.KEY. It is set in the hooks that see another value than the
+// hook before, and in the unit's first hook; it is cleared at the end of the
+// hook (layer-basic).
+func (c *Charm) ConfigChanged(key ...string) flags.Flag {
+	c.config = true
+	if len(key) == 0 {
+		return flags.New("config.changed")
+	}
+	return flags.New("config.changed." + key[0])
+}
+
+// ConfigSet returns the flag config.set.KEY. It is set in every hook in which
+// the option has a value other than none, "", 0 and false (layer-basic).
+func (c *Charm) ConfigSet(key string) flags.Flag {
+	c.config = true
+	return flags.New("config.set." + key)
+}
+
+// ConfigDefault returns the flag config.default.KEY. It is set in every hook in
+// which the option has the default value that the charm's files give it
+// (layer-basic).
+func (c *Charm) ConfigDefault(key string) flags.Flag {
+	c.config, c.defaults = true, true
+	return flags.New("config.default." + key)
+}
+
+// IsLeader returns the flag leadership.is_leader, which is set in every hook
+// that begins while the unit is the leader (layer-leadership). Work that must
+// only be done by the leader is better registered with [Charm.HandleLeader],
+// which asks at the moment it begins.
+func (c *Charm) IsLeader() flags.Flag {
+	c.leader = true
+	return flags.New("leadership.is_leader")
+}
+
+// Upgraded returns the flag upgrade.charm, which is set in the hook
+// upgrade-charm only.
+func (c *Charm) Upgraded() flags.Flag {
+	c.upgraded = true
+	return flags.New("upgrade.charm")
+}
+
+// SeriesUpgrading returns the flag upgrade.series.in-progress, which is set
+// from the hook pre-series-upgrade to the hook post-series-upgrade (Juju 3).
+func (c *Charm) SeriesUpgrading() flags.Flag { return seriesUpgrading() }
+
+func seriesUpgrading() flags.Flag { return flags.New("upgrade.series.in-progress") }
+
+// configKey is where the sums of the configuration's values are remembered.
+const configKey = "charms.config"
+
+// setAutomatic sets the flags that say what Juju told the unit, apart from
+// those of endpoints.
+func (r *run) setAutomatic(ctx context.Context) error {
+	switch r.event.Hook {
+	case "pre-series-upgrade":
+		r.set.Set(seriesUpgrading())
+	case "post-series-upgrade":
+		r.set.Clear(seriesUpgrading())
+	}
+	if r.charm.upgraded {
+		r.transient(r.charm.Upgraded(), r.event.Hook == "upgrade-charm")
+	}
+	if r.charm.leader {
+		leader, err := r.isLeader(ctx)
+		if err != nil {
+			return err
+		}
+		r.set.Toggle(r.charm.IsLeader(), leader)
+	}
+	if r.charm.config {
+		return r.setConfigFlags(ctx)
+	}
+	return nil
+}
+
+// transient sets a flag that is cleared again at the end of the hook, or clears
+// it.
+func (r *run) transient(f flags.Flag, on bool) {
+	if on || r.set.IsSet(f) {
+		r.set.Toggle(f, on)
+	}
+	if on {
+		r.fleeting = append(r.fleeting, f)
+	}
+}
+
+func (r *run) setConfigFlags(ctx context.Context) error {
+	config, err := r.configuration(ctx)
+	if err != nil {
+		return err
+	}
+	var was map[string]string
+	if _, err := r.data.Get(configKey, &was); err != nil {
+		return err
+	}
+	now := make(map[string]string, len(config))
+	for key, value := range config {
+		text, err := canonicaljson.Encode(value)
+		if err != nil {
+			return fmt.Errorf("cannot read the option %q: %w", key, err)
+		}
+		now[key] = canonicaljson.Digest(text)
+	}
+	changed := false
+	keys := slices.Sorted(maps.Keys(merged(was, now)))
+	for _, key := range keys {
+		differs := was[key] != now[key]
+		changed = changed || differs
+		r.transient(flags.New("config.changed."+key), differs)
+		r.transient(flags.New("config.set."+key), isTrue(config[key]))
+	}
+	r.transient(flags.New("config.changed"), changed)
+	if r.charm.defaults {
+		file, err := r.charmFile()
+		if err != nil {
+			return err
+		}
+		for _, option := range file.Options {
+			r.transient(flags.New("config.default."+option.Name), sameJSON(config[option.Name], option.Default))
+		}
+	}
+	if len(keys) > 0 {
+		return r.data.Set(configKey, now)
+	}
+	return nil
+}
+
+func merged(a, b map[string]string) map[string]string {
+	m := maps.Clone(a)
+	if m == nil {
+		m = make(map[string]string)
+	}
+	maps.Copy(m, b)
+	return m
+}
+
+// isTrue reports whether Python counts the value of an option as true.
+func isTrue(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case bool:
+		return v
+	case string:
+		return v != ""
+	case json.Number:
+		f, err := v.Float64()
+		return err != nil || f != 0
+	}
+	return !sameJSON(v, 0)
+}
+
+// sameJSON reports whether two values are the same once they are JSON.
+func sameJSON(a, b any) bool {
+	x, errA := canonicaljson.Encode(a)
+	y, errB := canonicaljson.Encode(b)
+	return errA == nil && errB == nil && x == y
+}
+
+// clearAutomatic clears the flags that live for one hook only.
+func (r *run) clearAutomatic() {
+	for _, f := range r.fleeting {
+		r.set.Clear(f)
+	}
+	r.fleeting = nil
+}
+
+// DataChanged reports whether v differs from the value that was last given with
+// the same id, and remembers it. Values are compared as JSON (data_changed in
+// the reference). Like everything else it is only kept if the hook goes well.
+func (h *Hook) DataChanged(id string, v any) (bool, error) { return h.run.dataChanged(id, v, true) }
+
+// IsDataChanged is DataChanged without remembering (is_data_changed in the
+// reference).
+func (h *Hook) IsDataChanged(id string, v any) (bool, error) { return h.run.dataChanged(id, v, false) }
+
+func (r *run) dataChanged(id string, v any, remember bool) (bool, error) {
+	text, err := canonicaljson.Encode(v)
+	if err != nil {
+		return false, fmt.Errorf("cannot compare the data %q: %w", id, err)
+	}
+	key, sum := "reactive.data_changed."+id, canonicaljson.Digest(text)
+	var was string
+	if _, err := r.data.Get(key, &was); err != nil {
+		return false, err
+	}
+	if was == sum {
+		return false, nil
+	}
+	if remember {
+		return true, r.data.Set(key, sum)
+	}
+	return true, nil
+}
+
+// Data returns what the unit remembers, for a charm's own entries. Keys that
+// begin with "reactive." are the framework's, with the meaning that they have
+// in charms.reactive.
+func (h *Hook) Data() *unitdata.Data { return h.run.data }
