@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"reactive": func() { os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdout, os.Stderr})) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			// The Go tool's caches are the user's: scripts build real charms.
+			for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
+				v, err := goEnv(name)
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, v)
+			}
+			env.Setenv("GOFLAGS", "-mod=mod")
+			env.Setenv("REPO", repo)
+			return nil
+		},
+	})
+}
