@@ -21,6 +21,7 @@ var families = []struct {
 	run  func(t *testing.T, line []byte)
 }{
 	{"values", runValues},
+	{"hooktools", runHookTools},
 }
 
 // header is what every vector has in common.
