@@ -240,9 +240,13 @@ func (a *Agent) relationGet() *tool {
 }
 
 // relationGetTarget says whose bag relation-get reads. An empty name, which
-// only --app can give, is one that the tool refuses when it runs.
+// only --app can give, is one that the tool refuses when it runs. A name that the
+// model has is taken as it is: recorded models have names that Juju would not
+// let anybody deploy, such as web-1.
 func (a *Agent) relationGetTarget(given string, app *bool) (string, error) {
 	switch {
+	case *app && a.m.Applications[given] != nil, !*app && a.m.Unit(given) != nil:
+		return given, nil
 	case given != "" && *app:
 		if applicationName.MatchString(given) {
 			return given, nil
