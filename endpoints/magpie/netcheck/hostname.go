@@ -13,7 +13,7 @@ type Hostname struct {
 	// Name is the name to resolve. "" means the name of the machine.
 	Name string
 	// Resolver is used to resolve it. Nil means [net.DefaultResolver].
-	Resolver *net.Resolver
+	Resolver *net.Resolver `json:"-"`
 	// Budget is how long the check may take. Zero means 5 s.
 	Budget time.Duration
 }

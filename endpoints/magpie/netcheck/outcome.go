@@ -188,7 +188,7 @@ func because(err error, waited time.Duration) string {
 	case errors.Is(err, syscall.ECONNRESET):
 		return "connection reset"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, net.ErrClosed), isTimeout(err):
-		return "no answer within " + waited.Round(time.Millisecond).String()
+		return "no answer within " + waited.Round(100*time.Millisecond).String()
 	case errors.As(err, &dial):
 		return dial.Err.Error()
 	}

@@ -1,0 +1,59 @@
+package netchecktest_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/charmed-go/charms/endpoints/magpie/netcheck/netchecktest"
+)
+
+// TestNetwork sees that hosts reach each other, that a fault is one, that
+// mending mends, and that nothing is left behind.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	var names []string
+	t.Run("lifetime", func(t *testing.T) {
+		network := netchecktest.New(t, 2)
+		a, b := network.Hosts[0], network.Hosts[1]
+		names = []string{a.Namespace, b.Namespace, network.Switch}
+		list, err := exec.Command("ip", "netns", "list").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			if !strings.Contains(string(list), n) {
+				t.Errorf("there is no namespace %s", n)
+			}
+		}
+		interfaces := func() string {
+			out, err := a.Command(t.Context(), "cat", "/sys/class/net/eth0/mtu", "/sys/class/net/eth0/operstate").CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			return strings.Join(strings.Fields(string(out)), " ")
+		}
+		if got := interfaces(); got != "1500 up" {
+			t.Errorf("fresh: %s", got)
+		}
+		a.SetMTU(t, 1400)
+		a.Unplug(t)
+		a.Block(t, "tcp", 80)
+		if got := interfaces(); !strings.HasPrefix(got, "1400") {
+			t.Errorf("with faults: %s", got)
+		}
+		a.Mend(t)
+		if got := interfaces(); !strings.HasPrefix(got, "1500") {
+			t.Errorf("mended: %s", got)
+		}
+		if out, err := a.Command(t.Context(), "nft", "list", "ruleset").CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("mended, but nft has %s %v", out, err)
+		}
+	})
+	list, _ := exec.Command("ip", "netns", "list").Output()
+	for _, n := range names {
+		if strings.Contains(string(list), n) {
+			t.Errorf("namespace %s is left behind", n)
+		}
+	}
+}
