@@ -33,6 +33,7 @@ type Charm struct {
 	endpoints map[string]*Endpoint
 	actions   map[string]uintptr
 	triggers  []flags.Trigger
+	onStart   []func(ctx context.Context, h *Hook) error
 	commands  map[string]command
 
 	config     bool
@@ -82,6 +83,12 @@ func (c *Charm) Flag(name string) flags.Flag {
 // Trigger adds a trigger, which changes flags at once when another one changes;
 // see [flags.Trigger]. It holds in every hook, also in restricted ones.
 func (c *Charm) Trigger(t flags.Trigger) { c.triggers = append(c.triggers, t) }
+
+// OnStart calls fn at the beginning of every hook that is not restricted, before
+// any flag is updated and any handler runs (hookenv.atstart in the reference).
+func (c *Charm) OnStart(fn func(ctx context.Context, h *Hook) error) {
+	c.onStart = append(c.onStart, fn)
+}
 
 // StatusFunc lets fn decide the unit's status at the end of each hook that went
 // well; what handlers reported is given up for it. See [Hook.SetStatus] for

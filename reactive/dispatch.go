@@ -191,6 +191,11 @@ func (r *run) dispatch(ctx context.Context) error {
 func (r *run) start(ctx context.Context) error {
 	r.data.SetAuthor("the framework")
 	r.record.by("")
+	for _, fn := range r.charm.onStart {
+		if err := fn(ctx, &Hook{r}); err != nil {
+			return err
+		}
+	}
 	if err := r.setAutomatic(ctx); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package reactive
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/flags"
@@ -159,8 +158,6 @@ func (ep *Endpoint) departedKey() string { return "reactive.endpoints.departed."
 // start readies the endpoint for a hook, once its relations are known.
 func (ep *Endpoint) start(ctx context.Context) error {
 	r := ep.run
-	ep.all = slices.Clone(ep.relations.items)
-	ep.joined = NewKeyList(unitKey)
 	if err := ep.loadDeparted(); err != nil {
 		return err
 	}
@@ -175,10 +172,7 @@ func (ep *Endpoint) start(ctx context.Context) error {
 	if err := ep.depart(ctx); err != nil {
 		return err
 	}
-	for rel := range ep.relations.Values() {
-		ep.joined.Append(rel.units.items...)
-	}
-
+	ep.listUnits()
 	ep.wasJoined = r.set.IsSet(ep.Joined())
 	r.set.Toggle(ep.Joined(), ep.IsJoined())
 	if ep.inHook("departed") {
@@ -195,6 +189,14 @@ func (ep *Endpoint) start(ctx context.Context) error {
 		}
 	}
 	return r.set.Err()
+}
+
+// listUnits lists the units of all relations.
+func (ep *Endpoint) listUnits() {
+	ep.joined = NewKeyList(unitKey)
+	for rel := range ep.relations.Values() {
+		ep.joined.Append(rel.units.items...)
+	}
 }
 
 // inHook reports whether the current hook is one of the endpoint's relations,

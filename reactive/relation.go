@@ -248,7 +248,7 @@ func (r *run) loadRelations(ctx context.Context) error {
 	for _, ep := range endpoints {
 		all = append(all, ep.relations.items...)
 	}
-	return parallel(ctx, len(all), func(ctx context.Context, i int) error {
+	err = parallel(ctx, len(all), func(ctx context.Context, i int) error {
 		rel := all[i]
 		names, err := r.tools.RelationList(ctx, rel.id)
 		if err != nil {
@@ -260,6 +260,11 @@ func (r *run) loadRelations(ctx context.Context) error {
 		}
 		return nil
 	})
+	for _, ep := range endpoints {
+		ep.all = slices.Clone(ep.relations.items)
+		ep.listUnits()
+	}
+	return err
 }
 
 // publish writes what handlers published and is not published yet.
