@@ -101,11 +101,8 @@ func openFile(ctx context.Context, o Options) (*file, error) {
 	if err != nil {
 		return nil, fileError(o.Path, err)
 	}
-	// Opening a pipe would block.
-	if info, err := os.Stat(o.Path); err != nil {
-		return nil, fileError(o.Path, err)
-	} else if !info.Mode().IsRegular() {
-		return nil, &Error{o.Path, ErrForeign, fmt.Errorf("it is a %s", fileType(info.Mode()))}
+	if err := checkType(o.Path); err != nil {
+		return nil, err
 	}
 	raw, err := os.Open(o.Path)
 	if err != nil {
@@ -129,12 +126,15 @@ func openFile(ctx context.Context, o Options) (*file, error) {
 // createFile opens a file, and makes it if there is none, all as charmhelpers
 // does.
 func createFile(ctx context.Context, o Options) (*file, error) {
+	if err := checkType(o.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	h, err := os.OpenFile(o.Path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fileError(o.Path, err)
 	}
 	info, err := h.Stat()
-	if err == nil && info.Mode().IsRegular() && info.Mode().Perm() != 0o600 {
+	if err == nil && info.Mode().Perm() != 0o600 {
 		err = h.Chmod(0o600)
 	}
 	if err := errors.Join(err, h.Close()); err != nil {
@@ -196,11 +196,19 @@ func (f *file) checkHeader() error {
 	return nil
 }
 
-func fileType(mode fs.FileMode) string {
-	if mode.IsDir() {
-		return "directory"
+// checkType refuses what is no regular file; opening a pipe would block.
+func checkType(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileError(path, err)
 	}
-	return "special file (" + mode.Type().String() + ")"
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return &Error{path, ErrForeign, errors.New("it is a directory")}
+	case !mode.IsRegular():
+		return &Error{path, ErrForeign, fmt.Errorf("it is a special file (%s)", mode.Type())}
+	}
+	return nil
 }
 
 // checkForm checks that the tables are those of a charm.

@@ -1,0 +1,42 @@
+// Package sqlitefile reads and keeps the .unit-state.db in which Python charms
+// store their unit data, so that juju refresh from a Python charm to a Go charm
+// loses nothing: flags, departed units, what was seen of remote data, what ran
+// only once, and the charm's own keys.
+//
+// There are two ways. [Import] takes the file over once, into the store that
+// the charm uses anyway, and puts it away under another name:
+//
+//	o := sqlitefile.Options{
+//		Path: sqlitefile.Path(os.Getenv),
+//		Log:  func(ctx context.Context, line string) { tools.Log(ctx, line) },
+//	}
+//	store := sqlitefile.Import(unitdata.NewJujuState(tools), o)
+//	data, err := unitdata.Open(ctx, store)
+//
+// [NewStore] keeps the file as the charm's store, so that the operator can go
+// back to the Python charm as well:
+//
+//	store := sqlitefile.NewStore(tools, o)
+//	defer store.Close()
+//	data, err := unitdata.Open(ctx, store)
+//
+// Either way a hook that fails, is killed at any point, or is not kept by Juju
+// leaves nothing behind: the next one starts from where it started.
+//
+// # The file
+//
+// It is an SQLite database with the tables kv (key, data as JSON), kv_revisions
+// and hooks of charmhelpers' unitdata, and in charms that use the ops framework
+// also snapshot and notice. Journal mode (delete), synchronous (full) and the
+// file's mode (0600) are those that charmhelpers uses. The state that ops
+// objects keep is read as entries whose keys begin with [SnapshotPrefix]; it is
+// never written back to the table snapshot, and deferred events are left there.
+// [NewStore] adds the tables go_hook and go_undo, which Python charms pass
+// over.
+//
+// A file that is damaged, locked, something else, or of a later format is an
+// [Error] of the kind [ErrDamaged], [ErrLocked], [ErrForeign] or [ErrFuture],
+// and is left as it is.
+//
+// Only charms that import this package contain SQLite (about four megabytes).
+package sqlitefile
