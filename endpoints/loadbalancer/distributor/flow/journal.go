@@ -1,0 +1,362 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/probe"
+)
+
+// A State is where a run or one of its tasks is. A run starts as
+// [StateRunning]; a task that has not started has the empty state.
+type State string
+
+const (
+	StateRunning       State = "RUNNING"
+	StateSuccess       State = "SUCCESS"
+	StateFailure       State = "FAILURE"
+	StateRetrying      State = "RETRYING"
+	StateReverting     State = "REVERTING"
+	StateReverted      State = "REVERTED"
+	StateRevertFailure State = "REVERT_FAILURE"
+	// StateSuspended is the state of a run that stopped between two tasks
+	// because its context ended; it never stands in a journal.
+	StateSuspended State = "SUSPENDED"
+)
+
+// ErrLocked is the error when another process or goroutine is working on the
+// same run.
+var ErrLocked = errors.New("run is being worked on elsewhere")
+
+// ErrNoRun is the error when a run that is to be resumed or reverted has no
+// journal.
+var ErrNoRun = errors.New("no such run")
+
+// CorruptError says that a journal cannot be read, other than for a record
+// torn at its end, which is cut.
+type CorruptError struct {
+	Path string
+	Line int
+	Err  error
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("cannot read journal %s: line %d: %v", e.Path, e.Line, e.Err)
+}
+
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// header is the first line of a journal, record each further one.
+type header struct {
+	Journal int                        `json:"journal"`
+	Flow    string                     `json:"flow"`
+	Version int                        `json:"version"`
+	Run     string                     `json:"run"`
+	Inputs  map[string]json.RawMessage `json:"inputs"`
+	Started time.Time                  `json:"started"`
+}
+
+type record struct {
+	Task    string                     `json:"task,omitempty"`
+	State   State                      `json:"state"`
+	Results map[string]json.RawMessage `json:"results,omitempty"`
+	Error   string                     `json:"error,omitempty"`
+	// By is the task that made a run turn back.
+	By string `json:"by,omitempty"`
+}
+
+const journalVersion = 1
+
+// maxJournal bounds what is read back; a flow's journal is a few kilobytes.
+const maxJournal = 64 << 20
+
+// journal is the durable record of one run. Without a file it keeps nothing.
+type journal struct {
+	file    *os.File
+	path    string
+	header  *header
+	records []record
+}
+
+var validRun = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$`)
+
+func journalPath(dir, run string) string { return filepath.Join(dir, run+".jsonl") }
+func secretsPath(dir, run string) string { return filepath.Join(dir, run+".secrets") }
+
+// openJournal opens and locks the journal of run and cuts a torn record off its
+// end. A journal without a whole header is one of a run that has not started.
+func openJournal(dir, run string, create bool) (*journal, error) {
+	if !validRun.MatchString(run) {
+		return nil, fmt.Errorf("%q is not the name of a run", run)
+	}
+	if dir == "" {
+		return &journal{}, nil
+	}
+	path := journalPath(dir, run)
+	mode := os.O_RDWR
+	if create {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		mode |= os.O_CREATE
+	}
+	for range 100 {
+		f, err := os.OpenFile(path, mode, 0o600)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, ErrNoRun
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			f.Close()
+			if errors.Is(err, syscall.EWOULDBLOCK) {
+				return nil, ErrLocked
+			}
+			return nil, err
+		}
+		// Between opening and locking the file may have been forgotten.
+		held, err1 := f.Stat()
+		now, err2 := os.Stat(path)
+		if err1 != nil || err2 != nil || !os.SameFile(held, now) {
+			f.Close()
+			continue
+		}
+		j := &journal{file: f, path: path}
+		if err := j.read(); err != nil {
+			f.Close()
+			return nil, err
+		}
+		return j, nil
+	}
+	return nil, ErrLocked
+}
+
+func (j *journal) read() error {
+	data, err := io.ReadAll(io.LimitReader(j.file, maxJournal+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxJournal {
+		return &CorruptError{Path: j.path, Line: 1, Err: errors.New("too long")}
+	}
+	good := 0
+	for line := 1; good < len(data); line++ {
+		end := bytes.IndexByte(data[good:], '\n')
+		if end < 0 {
+			break
+		}
+		text := data[good : good+end]
+		lastLine := good+end+1 == len(data)
+		if line == 1 {
+			h := &header{}
+			err = json.Unmarshal(text, h)
+			if err == nil && h.Journal != journalVersion {
+				return &CorruptError{Path: j.path, Line: line, Err: fmt.Errorf("journal format %d is not %d", h.Journal, journalVersion)}
+			}
+			if err == nil {
+				j.header = h
+			}
+		} else {
+			var r record
+			if err = json.Unmarshal(text, &r); err == nil && r.State == "" {
+				err = errors.New("record without a state")
+			}
+			if err == nil {
+				j.records = append(j.records, r)
+			}
+		}
+		if err != nil {
+			// A power cut can leave the last record's length without its
+			// content.
+			if lastLine {
+				break
+			}
+			return &CorruptError{Path: j.path, Line: line, Err: err}
+		}
+		good += end + 1
+	}
+	if good < len(data) {
+		if err := j.file.Truncate(int64(good)); err != nil {
+			return err
+		}
+	}
+	_, err = j.file.Seek(int64(good), io.SeekStart)
+	return err
+}
+
+func (j *journal) begin(ctx context.Context, h *header) error {
+	if j.file != nil {
+		if err := j.file.Truncate(0); err != nil {
+			return err
+		}
+		if _, err := j.file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	if err := j.write(ctx, h); err != nil {
+		return err
+	}
+	j.header = h
+	if j.file == nil {
+		return nil
+	}
+	return syncDir(filepath.Dir(j.path))
+}
+
+func (j *journal) append(ctx context.Context, r record) error {
+	if err := j.write(ctx, r); err != nil {
+		return err
+	}
+	j.records = append(j.records, r)
+	return nil
+}
+
+// write adds a line and does not return before it is on the disk.
+func (j *journal) write(ctx context.Context, v any) error {
+	if j.file == nil {
+		return nil
+	}
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	probe.Hit(ctx, "journal: before write")
+	if _, err := j.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("cannot write journal: %w", err)
+	}
+	probe.Hit(ctx, "journal: written")
+	if err := j.file.Sync(); err != nil {
+		return fmt.Errorf("cannot write journal: %w", err)
+	}
+	probe.Hit(ctx, "journal: synced")
+	return nil
+}
+
+func (j *journal) close() {
+	if j.file != nil {
+		j.file.Close()
+	}
+}
+
+// end returns the last state that the run as a whole was put into, the reason
+// for turning back and the task that was it.
+func (j *journal) end() (state State, cause, by string) {
+	state = StateRunning
+	for _, r := range j.records {
+		if r.Task == "" {
+			state = r.State
+			if r.State == StateReverting {
+				cause, by = r.Error, r.By
+			}
+		}
+	}
+	return state, cause, by
+}
+
+// tasks returns the last record of each task.
+func (j *journal) tasks() map[string]record {
+	last := map[string]record{}
+	for _, r := range j.records {
+		if r.Task == "" {
+			continue
+		}
+		if r.Results == nil {
+			r.Results = last[r.Task].Results
+		}
+		if r.State == StateRunning || r.State == StateFailure {
+			r.Results = nil
+		}
+		last[r.Task] = r
+	}
+	return last
+}
+
+// A Run describes a journal found in a directory.
+type Run struct {
+	// Name is the name that the run was started with, Flow that of its flow.
+	Name, Flow string
+	Version    int
+	// State is StateRunning or StateReverting for a run that is not over,
+	// and otherwise how it ended.
+	State   State
+	Started time.Time
+}
+
+// Over reports whether there is nothing left to do for the run.
+func (r Run) Over() bool { return r.State == StateSuccess || r.State == StateReverted }
+
+// Runs returns the runs that have a journal in the runner's directory, sorted
+// by name; those that are not [Run.Over] wait for [Runner.Resume]. A journal
+// that cannot be read is reported in the error, beside the runs that can.
+func (r *Runner) Runs() ([]Run, error) {
+	if r.Dir == "" {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(r.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list runs: %w", err)
+	}
+	var runs []Run
+	var errs []error
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".jsonl")
+		if !ok || !validRun.MatchString(name) {
+			continue
+		}
+		j, err := openJournal(r.Dir, name, false)
+		if errors.Is(err, ErrNoRun) {
+			continue
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cannot open run %q: %w", name, err))
+			continue
+		}
+		if j.header != nil {
+			state, _, _ := j.end()
+			runs = append(runs, Run{Name: name, Flow: j.header.Flow, Version: j.header.Version, State: state, Started: j.header.Started})
+		}
+		j.close()
+	}
+	slices.SortFunc(runs, func(a, b Run) int { return strings.Compare(a.Name, b.Name) })
+	return runs, errors.Join(errs...)
+}
+
+// Forget removes the journal of a run and what is kept with it. It is called
+// when the outcome of the run has been acted on; until then [Runner.Run] gives
+// the same outcome again. Forgetting a run that does not exist is no error.
+func (r *Runner) Forget(run string) error {
+	if r.Dir == "" {
+		return nil
+	}
+	j, err := openJournal(r.Dir, run, false)
+	if errors.Is(err, ErrNoRun) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot forget run %q: %w", run, err)
+	}
+	defer j.close()
+	if err := newVault(secretsPath(r.Dir, run)).remove(); err != nil {
+		return fmt.Errorf("cannot forget run %q: %w", run, err)
+	}
+	if err := os.Remove(j.path); err != nil {
+		return fmt.Errorf("cannot forget run %q: %w", run, err)
+	}
+	return syncDir(r.Dir)
+}
