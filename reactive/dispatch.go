@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -61,6 +62,7 @@ type run struct {
 	file     *charmfile.Charm
 	config   map[string]any
 	deposed  bool
+	ledAt    time.Time
 	fleeting []flags.Flag
 
 	status    *Status

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"time"
 
 	"github.com/charmed-go/charms/flags"
 	"github.com/charmed-go/charms/hooktool"
@@ -117,17 +118,25 @@ func (r *run) configuration(ctx context.Context) (map[string]any, error) {
 	return r.config, nil
 }
 
+// leaderFor is how long an answer that the unit leads is relied on. Juju
+// guarantees 30 seconds from the moment it is asked.
+const leaderFor = 15 * time.Second
+
 // isLeader asks Juju, until it once said no: a unit that lost the leadership
 // does not get it back within a hook.
 func (r *run) isLeader(ctx context.Context) (bool, error) {
-	if r.deposed {
-		return false, nil
+	if r.deposed || time.Since(r.ledAt) < leaderFor {
+		return !r.deposed, nil
 	}
+	now := time.Now()
 	leader, err := r.tools.IsLeader(ctx)
 	if err != nil {
 		return false, err
 	}
-	r.deposed = !leader
+	if r.deposed = !leader; leader {
+		r.ledAt = now
+	}
+	r.record.record.Leader = &leader
 	return leader, nil
 }
 

@@ -195,7 +195,12 @@ func (p *reactivePlayer) build() *reactive.Charm {
 		}
 		for _, name := range names {
 			ep := c.Endpoint(name, charmfile.Role(i.Role), i.Interface)
-			p.byName[name] = ep
+			// The reference makes the objects of endpoints one by one as it starts
+			// them; before, nobody can find them by name.
+			ep.OnLoad(func(context.Context, *reactive.Hook) error {
+				p.byName[name] = ep
+				return nil
+			})
 			for _, t := range i.Triggers {
 				ep.Trigger(p.trigger(t, name))
 			}
@@ -299,6 +304,9 @@ func (p *reactivePlayer) do(ctx context.Context, h *reactive.Hook, actions []vec
 	for _, a := range actions {
 		if a.Endpoint == "" || a.Endpoint == "{endpoint_name}" {
 			a.Endpoint = endpoint
+		}
+		if len(a.Received) > 0 && a.Received[0] == "{endpoint_name}" {
+			a.Received = []string{endpoint, a.Received[1]}
 		}
 		ok, err := p.guarded(ctx, h, a, endpoint)
 		if err != nil {
