@@ -345,7 +345,7 @@ func (p *hookPlayer) expandAll(v any) any {
 	return v
 }
 
-// tidyChanges takes out what the recording has not (when a status was set) or
+// tidyChanges takes out what the recording has not (times) or
 // need not be compared (the reason of an action's failed commit), and puts
 // lists in order.
 func tidyChanges(changes any, outcome string) {
@@ -367,6 +367,7 @@ func tidyChanges(changes any, outcome string) {
 		if !ok {
 			continue
 		}
+		delete(s, "next-rotate")
 		if s["rotate"] == "" {
 			s["rotate"] = "never"
 		}

@@ -157,11 +157,15 @@ func (a *Agent) commit() error {
 		return a.commitRest(func() error { return nil })
 	}
 	return a.commitRest(func() error {
-		if err := a.commitSecrets(); err != nil {
-			a.restoreSecrets()
-			return err
+		before := make(map[string]*model.Secret)
+		for _, id := range a.secrets.touched() {
+			before[id] = a.m.Secrets[id].Clone()
 		}
-		return nil
+		err := a.commitSecrets()
+		if err != nil {
+			a.restoreSecrets(before)
+		}
+		return err
 	})
 }
 
@@ -184,6 +188,9 @@ func (a *Agent) commitRest(last func() error) error {
 	}
 	if a.state != nil && a.state.dirty && bsonSize(a.state.now) > maxStateSize && !a.m.Juju4() {
 		return a.quota("max allowed size (%d)", maxStateSize)
+	}
+	if err := a.checkStorage(); err != nil {
+		return err
 	}
 	if err := last(); err != nil {
 		return err

@@ -3,6 +3,7 @@ package model
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Secret is one secret with all its revisions, in plain text.
@@ -16,6 +17,8 @@ type Secret struct {
 	Rotate string `json:"rotate"`
 	// Expire is an RFC 3339 time, or empty.
 	Expire string `json:"expire"`
+	// NextRotate is when it is to be rotated next; zero when never.
+	NextRotate time.Time `json:"next-rotate,omitzero"`
 	// Revisions are the contents by revision number.
 	Revisions map[int]map[string]string `json:"revisions"`
 	// Latest is the newest revision's number.

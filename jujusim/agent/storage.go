@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/charmed-go/charms/jujusim/model"
+)
+
+// A StorageRequest is what storage-add asked for: more instances of a storage.
+type StorageRequest struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
+func (a *Agent) storageList() *tool {
+	t := &tool{usage: "[<storage-name>]", purpose: "List storage attached to the unit."}
+	out := t.smartOutput()
+	var name string
+	t.init = func(args []string) error {
+		if len(args) > 0 {
+			name, args = args[0], args[1:]
+		}
+		return noMore(args)
+	}
+	t.run = func(c *call) error {
+		ids := []string{}
+		for id := range a.unit().Storage {
+			if storageName(id) == name || name == "" {
+				ids = append(ids, id)
+			}
+		}
+		slices.Sort(ids)
+		return out.write(c, ids)
+	}
+	return t
+}
+
+func storageName(id string) string { return id[:max(strings.LastIndex(id, "/"), 0)] }
+
+func (a *Agent) storageGet() *tool {
+	t := &tool{usage: "[<key>]", purpose: "Print information for the storage instance with the specified ID."}
+	out := t.smartOutput()
+	id := a.x.Storage
+	t.flags.add("s", &flag{usage: "specify a storage instance by id", set: func(value string) error {
+		if i := strings.LastIndex(value, "/"); i < 0 || !isNumber(value[i+1:]) {
+			return fmt.Errorf("invalid storage ID %q", value)
+		}
+		if a.unit().Storage[value] == nil {
+			return errors.New("storage not found")
+		}
+		id = value
+		return nil
+	}})
+	var key string
+	t.init = func(args []string) error {
+		if id == "" {
+			return errors.New("no storage instance specified")
+		}
+		if len(args) > 0 {
+			key, args = args[0], args[1:]
+		}
+		return noMore(args)
+	}
+	t.run = func(c *call) error {
+		s := a.unit().Storage[id]
+		if s == nil {
+			return fmt.Errorf("storage %q not found", id)
+		}
+		values := map[string]string{"kind": s.Kind, "location": s.Location}
+		if key == "" {
+			return out.write(c, values)
+		}
+		value, ok := values[key]
+		if !ok {
+			return fmt.Errorf("invalid storage attribute %q", key)
+		}
+		return out.write(c, value)
+	}
+	return t
+}
+
+func isNumber(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 0
+}
+
+func (a *Agent) storageAdd() *tool {
+	t := &tool{usage: "<charm storage name>[=count] ...", purpose: "Add storage instances."}
+	var requests []StorageRequest
+	t.init = func(args []string) error {
+		if len(args) == 0 {
+			return errors.New("storage add requires a storage directive")
+		}
+		for _, arg := range args {
+			name, count, given := strings.Cut(arg, "=")
+			n := 1
+			if given {
+				var err error
+				if n, err = strconv.Atoi(count); err != nil || n < 1 {
+					return fmt.Errorf("cannot parse directive for storage %q: count must be greater than zero, got %q", name, count)
+				}
+			}
+			requests = append(requests, StorageRequest{Name: name, Count: n})
+		}
+		return nil
+	}
+	t.run = func(*call) error {
+		for _, r := range requests {
+			if a.application().Storage[r.Name] == nil {
+				var names []string
+				for name := range a.application().Storage {
+					names = append(names, name)
+				}
+				slices.Sort(names)
+				return fmt.Errorf("invalid storage name: %q, expected one of: %v", r.Name, strings.Join(names, ", "))
+			}
+		}
+		a.storage = append(a.storage, requests...)
+		return nil
+	}
+	return t
+}
+
+// checkStorage refuses at the commit what is more than the charm allows.
+func (a *Agent) checkStorage() error {
+	asked := make(map[string]int)
+	for _, r := range a.storage {
+		asked[r.Name] += r.Count
+	}
+	for name, count := range asked {
+		declared := a.application().Storage[name]
+		if declared == nil {
+			return fmt.Errorf("cannot add storage %q: charm storage %q not found", name, name)
+		}
+		for id := range a.unit().Storage {
+			if storageName(id) == name {
+				count++
+			}
+		}
+		if declared.CountMax >= 0 && count > declared.CountMax {
+			return fmt.Errorf("cannot add storage %q: at most %d instances supported, %d specified", name, declared.CountMax, count)
+		}
+	}
+	return nil
+}
+
+func (a *Agent) resourceGet() *tool {
+	t := &tool{usage: "<resource name>", purpose: "Get the path to the locally cached resource file."}
+	var name string
+	t.init = func(args []string) error {
+		if len(args) == 0 {
+			return errors.New("missing required resource name")
+		}
+		name = args[0]
+		return noMore(args[1:])
+	}
+	t.run = func(c *call) error {
+		r := a.application().Resources[name]
+		if r == nil || r.Path == "" {
+			return fmt.Errorf("could not download resource: HTTP request failed: resource %q not found", model.ApplicationOf(a.x.Unit)+"/"+name)
+		}
+		c.stdout.WriteString(r.Path)
+		return nil
+	}
+	return t
+}
+
+// cloudSpec is what credential-get prints.
+type cloudSpec struct {
+	Type       string           `json:"type" yaml:"type"`
+	Name       string           `json:"name" yaml:"name"`
+	Region     string           `json:"region,omitempty" yaml:"region,omitempty"`
+	Endpoint   string           `json:"endpoint,omitempty" yaml:"endpoint,omitempty"`
+	Credential *cloudCredential `json:"credential,omitempty" yaml:"credential,omitempty"`
+}
+
+type cloudCredential struct {
+	AuthType   string            `json:"auth-type" yaml:"auth-type"`
+	Attributes map[string]string `json:"attributes,omitempty" yaml:"attributes,omitempty"`
+}
+
+func (a *Agent) credentialGet() *tool {
+	t := &tool{purpose: "Access cloud credentials."}
+	out := t.output("yaml", "json")
+	t.run = func(c *call) error {
+		switch {
+		case a.m.Kubernetes():
+			return fmt.Errorf("cannot access cloud credentials: credential-get on a %q model not supported", "caas")
+		case !a.application().Trust || a.m.Credential == nil:
+			return errors.New("cannot access cloud credentials: permission denied")
+		}
+		from := a.m.Credential
+		spec := cloudSpec{Type: from.Type, Name: from.Name, Region: from.Region, Endpoint: from.Endpoint}
+		if from.AuthType != "" {
+			spec.Credential = &cloudCredential{AuthType: from.AuthType, Attributes: from.Attributes}
+		}
+		return out.write(c, spec)
+	}
+	return t
+}
