@@ -24,6 +24,9 @@ const (
 	CommitFailed = "commit-failed"
 )
 
+// commitFailed is the message of an action whose commit failed.
+const commitFailed = "committing requested changes failed"
+
 // Killed is the exit code of a process that a signal ended.
 const Killed = -1
 
@@ -103,7 +106,7 @@ type before struct {
 
 type relationBefore struct {
 	data   map[string]model.Bag
-	joined []string
+	joined model.Units
 }
 
 // Finish ends the execution as its process ended. After exit code 0 (any code,
@@ -253,17 +256,18 @@ func (a *Agent) relationBefore(r *relation) *relationBefore {
 	return b
 }
 
-// join remembers that relation-joined or relation-departed has been run.
+// join remembers that relation-joined or relation-departed has been run, for a
+// unit of which the model keeps that.
 func (a *Agent) join() {
 	r, event := a.hookRelation, a.relationEvent()
 	if event != "joined" && event != "departed" {
 		return
 	}
-	members := r.Members(a.m, a.x.Unit)
-	if members == nil {
-		members = []string{}
+	joined, ok := r.Joined[a.x.Unit]
+	if !ok {
+		return
 	}
-	a.relationBefore(r).joined = members
+	a.relationBefore(r).joined = maps.Clone(joined)
 	r.SetJoined(a.m, a.x.Unit, a.actual(a.x.RemoteUnit), event == "joined")
 }
 
@@ -288,7 +292,9 @@ func (a *Agent) endAction(exit Exit, result *Result) {
 	case exit.Code != 0:
 		r.Status, r.Message = "failed", fmt.Sprintf("exit status %d", exit.Code)
 	case result.Outcome == CommitFailed:
-		r.Status, r.Message = "failed", "committing requested changes failed"
+		if r.Status != "failed" {
+			r.Status, r.Message = "failed", commitFailed
+		}
 		results["stderr"] = strings.TrimPrefix(string(exit.Stderr)+"\n"+result.Err.Error(), "\n")
 	}
 	r.Results = results
@@ -332,7 +338,7 @@ func (a *Agent) changes(result *Result) {
 				rc.Data[name] = maps.Clone(now)
 			}
 		}
-		if rb.joined != nil && !slices.Equal(rb.joined, r.Members(a.m, a.x.Unit)) {
+		if rb.joined != nil && !maps.Equal(rb.joined, r.Joined[a.x.Unit]) {
 			rc.Joined = map[string]model.Units{a.x.Unit: maps.Clone(r.Joined[a.x.Unit])}
 		}
 		if rc.Data != nil || rc.Joined != nil {

@@ -235,8 +235,8 @@ func (a *Agent) commitPorts() (map[string][]model.PortRange, error) {
 	}
 	for endpoint, ranges := range a.ports.open {
 		for _, r := range ranges {
-			if err := a.checkEndpoint("open", endpoint); err != nil {
-				return nil, err
+			if _, ok := a.application().Endpoint(endpoint); !ok && endpoint != "" {
+				return nil, fmt.Errorf("cannot open/close ports: open port range: endpoint %q for unit %q not found", endpoint, a.x.Unit)
 			}
 			if endpoint == "" {
 				for name := range ports {
@@ -250,9 +250,6 @@ func (a *Agent) commitPorts() (map[string][]model.PortRange, error) {
 	}
 	for endpoint, ranges := range a.ports.close {
 		for _, r := range ranges {
-			if err := a.checkEndpoint("close", endpoint); err != nil {
-				return nil, err
-			}
 			if endpoint != "" && slices.Contains(ports[""], r) {
 				for _, e := range a.application().Endpoints {
 					ports.add(e.Name, r)
@@ -271,14 +268,4 @@ func (a *Agent) commitPorts() (map[string][]model.PortRange, error) {
 		model.SortPorts(ports[endpoint])
 	}
 	return ports, nil
-}
-
-func (a *Agent) checkEndpoint(verb, endpoint string) error {
-	if endpoint == "" {
-		return nil
-	}
-	if _, ok := a.application().Endpoint(endpoint); !ok {
-		return fmt.Errorf("cannot open/close ports: %s port range: endpoint %q for unit %q not found", verb, endpoint, a.x.Unit)
-	}
-	return nil
 }

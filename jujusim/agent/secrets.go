@@ -204,35 +204,23 @@ func (s *secretChanges) pendingContent(id, label string, refresh, peek bool) map
 // secretGet is what secret-get gives. An empty id means that there is only a
 // label. The revision it tracks, and the label it gives, are written at once.
 func (a *Agent) secretGet(id, label string, refresh, peek bool) (map[string]string, error) {
-	s := a.loadSecrets()
-	if id != "" {
-		if content := s.pendingContent(id, label, refresh, peek); content != nil {
-			return content, nil
-		}
-	}
-	if label != "" {
-		if content := s.pendingContent("", label, refresh, peek); content != nil {
-			return content, nil
-		}
-	}
 	if id == "" {
 		if own := a.ownLabel(label); own != "" {
 			id, label = own, ""
 		}
 	}
+	if content := a.loadSecrets().pendingContent(id, label, refresh, peek); content != nil {
+		return content, nil
+	}
 	return a.readSecret(id, label, refresh, peek)
 }
 
-// ownLabel finds a secret of the unit by the label it has or is to have.
+// ownLabel finds a secret that the unit manages by the label it has or is to
+// have.
 func (a *Agent) ownLabel(label string) string {
-	s := a.loadSecrets()
-	for id, secret := range a.managed() {
-		if secret.Label == label && secret.Owner == a.x.Unit {
-			return id
-		}
-	}
-	for id, u := range s.updates {
-		if u.label != nil && *u.label == label {
+	all := a.managed()
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		if all[id].Label == label {
 			return id
 		}
 	}
@@ -283,18 +271,17 @@ func (a *Agent) readSecret(id, label string, refresh, peek bool) (map[string]str
 		label = ""
 	}
 	consumer, tracked := secret.Consumers[a.x.Unit]
-	revision := consumer.Revision
 	if label != "" && label != consumer.Label {
 		if err := a.consumerLabelTaken(id, label); err != nil {
 			return nil, fmt.Errorf("getting latest secret revision: %w", err)
 		}
 	}
-	switch {
-	case peek:
+	if refresh || !tracked {
+		consumer.Revision = secret.Latest
+	}
+	revision := consumer.Revision
+	if peek {
 		revision = secret.Latest
-	case refresh || !tracked:
-		revision = secret.Latest
-		consumer.Revision = revision
 	}
 	if label != "" {
 		consumer.Label = label

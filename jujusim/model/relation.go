@@ -96,7 +96,9 @@ type Relation struct {
 	// Units are the units of all sides that have entered its scope.
 	Units Units `json:"units"`
 	// Joined are, for a unit, the remote units whose relation-joined hook it
-	// has run. A unit without an entry has joined all those in scope.
+	// has run, less those whose relation-departed it has. A unit without an
+	// entry has joined all those in scope, and running these hooks does not
+	// change that: a simulation makes an empty entry when a unit enters.
 	Joined map[string]Units `json:"joined"`
 	// Data are the bags by unit or application name. A name without an entry
 	// has no bag, and reading the bag of such a unit is an error.
