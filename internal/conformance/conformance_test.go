@@ -23,6 +23,8 @@ var families = []struct {
 	{"values", runValues},
 	{"hooktools", runHookTools},
 	{"reactive", runReactive},
+	{"prometheus_manual", runPrometheusManual},
+	{"request_response", runRequestResponse},
 }
 
 // header is what every vector has in common.
@@ -37,7 +39,12 @@ type header struct {
 // where there is one, runs. Each has its row and its reason in
 // docs/reference/deviations.md, which TestDeviationsDocumented checks.
 var deviates = []string{
+	"client-file-typo",
+	"find-ignores-relation",
 	"interface-non-flag-condition",
+	"malformed-remote-data",
+	"malformed-remote-data-fails-hook",
+	"shared-request-cache",
 	"tracer-consumes-file-change",
 	"unpublish-is-lost",
 }
