@@ -40,10 +40,12 @@ type header struct {
 // docs/reference/deviations.md, which TestDeviationsDocumented checks.
 var deviates = []string{
 	"client-file-typo",
+	"delete-is-not-a-modification",
 	"find-ignores-relation",
 	"interface-non-flag-condition",
 	"malformed-remote-data",
 	"malformed-remote-data-fails-hook",
+	"prefix-match-is-like-pattern",
 	"shared-request-cache",
 	"tracer-consumes-file-change",
 	"unpublish-is-lost",

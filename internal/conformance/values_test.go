@@ -64,6 +64,14 @@ func runValues(t *testing.T, line []byte) {
 		runEncode(t, f)
 	case "data_changed":
 		runDataChanged(t, f)
+	case "view":
+		runView(t, line, f)
+	case "any_hook":
+		runAnyHook(t, f)
+	case "units":
+		runUnits(t, f)
+	case "store":
+		runStore(t, f)
 	default:
 		t.Fatalf("no runner for kind %s", kind)
 	}
