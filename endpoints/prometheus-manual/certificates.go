@@ -37,7 +37,7 @@ func (f File) String() string { return f.Path }
 func (f File) GoString() string { return f.Path }
 
 // certificates checks what a request carries and plans its files in dir.
-func certificates(job Job, dir string) ([]File, CertFiles, error) {
+func certificates(job RemoteJob, dir string) ([]File, CertFiles, error) {
 	var files []File
 	var paths CertFiles
 	request := digest(job.Relation + "\x00" + job.Unit + "\x00" + job.ID)

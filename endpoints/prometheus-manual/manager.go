@@ -50,7 +50,7 @@ type Manager struct {
 
 // Outcome is what became of a job.
 type Outcome struct {
-	Job Job
+	Job RemoteJob
 
 	// Name is the job's name in the server, empty if it is not there.
 	Name string
@@ -70,7 +70,7 @@ type Outcome struct {
 // An error says that it is not known what the server does, for example
 // because it does not answer; call Apply again later. If the server refuses
 // the configuration as a whole, it keeps the one it had.
-func (m *Manager) Apply(ctx context.Context, jobs []Job) ([]Outcome, error) {
+func (m *Manager) Apply(ctx context.Context, jobs []RemoteJob) ([]Outcome, error) {
 	base, err := ParseBase(m.Base)
 	if err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func (a *application) readCurrent() error {
 }
 
 // accept applies the policy and chooses among requests for the same job.
-func (a *application) accept(jobs []Job) []candidate {
+func (a *application) accept(jobs []RemoteJob) []candidate {
 	order := make([]int, len(jobs))
 	for i := range order {
 		order[i] = i
@@ -164,7 +164,7 @@ func (a *application) accept(jobs []Job) []candidate {
 	slices.SortStableFunc(order, func(i, j int) int { return compareJobs(jobs[i], jobs[j]) })
 
 	type key struct{ relation, application, name string }
-	winners := make(map[key]Job)
+	winners := make(map[key]RemoteJob)
 	perRelation := make(map[string]int)
 	limit := cmp.Or(a.Policy.MaxJobs, DefaultMaxJobs)
 	var accepted []candidate
@@ -199,8 +199,8 @@ const superseded = "it is superseded by request"
 // compareJobs orders requests for the same job: first those that are new or
 // were refused and may have been mended since, then the one that was taken,
 // last those that were superseded. Beyond that only the order of names counts.
-func compareJobs(x, y Job) int {
-	rank := func(j Job) int {
+func compareJobs(x, y RemoteJob) int {
+	rank := func(j RemoteJob) int {
 		switch {
 		case j.Response == nil:
 			return 0

@@ -99,9 +99,9 @@ type Global struct {
 	ScrapeTimeout  time.Duration
 }
 
-// Job is a scrape job as the requirer gets it: a request and where it comes
+// RemoteJob is a scrape job as the requirer gets it: a request and where it comes
 // from.
-type Job struct {
+type RemoteJob struct {
 	Request
 
 	// Relation is the relation's ID, such as manual-jobs:3. Application and
@@ -116,7 +116,7 @@ type Job struct {
 
 // Scrape is a job that the policy accepts, as the server gets it.
 type Scrape struct {
-	Job Job
+	Job RemoteJob
 
 	// Name is the job's name in the server.
 	Name string
@@ -133,7 +133,7 @@ type Scrape struct {
 
 // Accept checks a job and returns it as the server gets it, its certificates
 // in dir. The error is a *[Refusal].
-func (p Policy) Accept(job Job, global Global, dir string) (Scrape, error) {
+func (p Policy) Accept(job RemoteJob, global Global, dir string) (Scrape, error) {
 	c := checker{
 		policy:      p,
 		job:         job.JobName,
@@ -176,7 +176,7 @@ func (p Policy) Accept(job Job, global Global, dir string) (Scrape, error) {
 	}, nil
 }
 
-func (p Policy) trusts(job Job) bool {
+func (p Policy) trusts(job RemoteJob) bool {
 	return slices.Contains(p.Trusted, job.Relation) || slices.Contains(p.Trusted, job.Application)
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // realJobs returns the jobs that charms in the wild send, by a name for each.
-func realJobs(t testing.TB) map[string]prometheusmanual.Job {
+func realJobs(t testing.TB) map[string]prometheusmanual.RemoteJob {
 	t.Helper()
 	text, err := os.ReadFile("testdata/scrape-jobs.json")
 	if err != nil {
@@ -37,7 +37,7 @@ func realJobs(t testing.TB) map[string]prometheusmanual.Job {
 	}
 	ca := certtest.New(t)
 	cert, key := ca.Issue(t, "prometheus")
-	jobs := make(map[string]prometheusmanual.Job)
+	jobs := make(map[string]prometheusmanual.RemoteJob)
 	for i, s := range samples {
 		wire := map[string]any{
 			"request_id": s.RequestID, "job_name": s.JobName, "job_data": s.JobData,
@@ -57,7 +57,7 @@ func realJobs(t testing.TB) map[string]prometheusmanual.Job {
 		if err != nil {
 			t.Fatal(err)
 		}
-		job := prometheusmanual.Job{
+		job := prometheusmanual.RemoteJob{
 			Relation:    fmt.Sprintf("manual-jobs:%d", i),
 			Application: "app",
 			Unit:        "app/0",
@@ -160,7 +160,7 @@ func TestCertificatesWithoutTLSConfig(t *testing.T) {
 
 // job returns an honest job with some of its data replaced; a nil value
 // removes the field.
-func jobWith(change map[string]any) prometheusmanual.Job {
+func jobWith(change map[string]any) prometheusmanual.RemoteJob {
 	data := map[string]any{
 		"scheme":         "https",
 		"static_configs": []any{map[string]any{"targets": []any{"10.0.0.1:9100"}}},
@@ -172,7 +172,7 @@ func jobWith(change map[string]any) prometheusmanual.Job {
 		}
 		data[key] = value
 	}
-	return prometheusmanual.Job{
+	return prometheusmanual.RemoteJob{
 		Request:     prometheusmanual.Request{ID: "a1b2", JobName: "web", JobData: data},
 		Relation:    "manual-jobs:1",
 		Application: "evil",
@@ -430,7 +430,7 @@ func FuzzPolicy(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		var job prometheusmanual.Job
+		var job prometheusmanual.RemoteJob
 		if json.Unmarshal([]byte(text), &job.Request) != nil {
 			return
 		}
