@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // TransportEnv is the environment variable that forces one transport on Dial:
@@ -17,11 +18,12 @@ const TransportEnv = "CHARM_HOOKTOOL_TRANSPORT"
 // for. The transport is p.Tools when set, which Close then leaves open.
 //
 // Otherwise it is the unit agent's socket, and the executables in the PATH
-// where there is no socket, or where whatever answers on it does not speak the
-// protocol. Juju documents the executables and not the socket, and this is the
-// way back to them. The choice is made once, on the first answer, and no tool
-// that changes anything is ever run a second time for it: when the first call
-// is such a tool, the socket is tried with a harmless one before.
+// where there is no socket, or where whatever listens on it does not speak the
+// protocol, or says nothing for 5 seconds. Juju documents the executables and
+// not the socket, and this is the way back to them. The choice is made once, on
+// the first answer, and no tool that changes anything is ever run a second time
+// for it: when the first call is such a tool, the socket is tried with a
+// harmless one before.
 //
 // Without JUJU_CONTEXT_ID the error matches ErrNotInHook.
 func Dial(ctx context.Context, p Process) (*Client, error) {
@@ -69,6 +71,9 @@ type either struct {
 	probe  sync.Mutex // held while the first tool that changes something waits
 }
 
+// firstAnswer is how long the first answer over the socket may take.
+const firstAnswer = 5 * time.Second
+
 const (
 	undecided int32 = iota
 	bySocket
@@ -87,9 +92,8 @@ func (t *either) Call(ctx context.Context, call Call) (Result, error) {
 	case byExec:
 		return t.exec.Call(ctx, call)
 	}
-	res, err := t.socket.Call(ctx, call)
+	res, err := t.firstCall(ctx, call)
 	if err == nil {
-		t.choice.CompareAndSwap(undecided, bySocket)
 		return res, nil
 	}
 	if ctx.Err() != nil || !t.giveUp() {
@@ -105,15 +109,27 @@ func (t *either) try(ctx context.Context) error {
 	if t.choice.Load() != undecided {
 		return nil
 	}
-	_, err := t.socket.Call(ctx, Call{Tool: "relation-ids", Args: []string{"--help"}})
+	_, err := t.firstCall(ctx, Call{Tool: "relation-ids", Args: []string{"--help"}})
 	if err == nil {
-		t.choice.CompareAndSwap(undecided, bySocket)
 		return nil
 	}
 	if ctx.Err() != nil || !t.giveUp() {
 		return err
 	}
 	return nil
+}
+
+// firstCall makes a call that may be made again by the executables, which is
+// also what happens to one whose answer does not come: behind the socket may
+// be something that waits for more.
+func (t *either) firstCall(ctx context.Context, call Call) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
+	res, err := t.socket.Call(ctx, call)
+	if err == nil {
+		t.choice.CompareAndSwap(undecided, bySocket)
+	}
+	return res, err
 }
 
 // giveUp turns to the executables, and is false when the socket has answered
