@@ -172,10 +172,12 @@ func (rs *requests[Req, Resp]) read(rel *Relation, unit *Unit, bag *Databag) {
 	}
 }
 
-// add adds a request; one with the same ID gives up its place to it.
+// add adds a request; one with the same ID in the same relation gives up its
+// place to it. (In the reference one of any relation does, so that one
+// application could hide the requests of another.)
 func (rs *requests[Req, Resp]) add(r *Request[Req, Resp]) {
 	for i, was := range rs.list.items {
-		if was.id == r.id {
+		if was.id == r.id && was.relation.id == r.relation.id {
 			rs.list.items[i] = r
 			return
 		}
