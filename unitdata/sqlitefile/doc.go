@@ -3,22 +3,19 @@
 // loses nothing: flags, departed units, what was seen of remote data, what ran
 // only once, and the charm's own keys.
 //
-// There are two ways. [Import] takes the file over once, into the store that
-// the charm uses anyway, and puts it away under another name:
+// There are two ways. [Upgrade] takes the file over once, into Juju's charm
+// state, and puts it away under another name. [Keep] goes on with the file, so
+// that the operator can go back to the Python charm as well. A charm chooses
+// with one line:
 //
-//	o := sqlitefile.Options{
-//		Path: sqlitefile.Path(os.Getenv),
-//		Log:  func(ctx context.Context, line string) { tools.Log(ctx, line) },
+//	func New() *reactive.Charm {
+//		charm := reactive.New("web")
+//		charm.Store(sqlitefile.Upgrade)
+//		return charm
 //	}
-//	store := sqlitefile.Import(unitdata.NewJujuState(tools), o)
-//	data, err := unitdata.Open(ctx, store)
 //
-// [NewStore] keeps the file as the charm's store, so that the operator can go
-// back to the Python charm as well:
-//
-//	store := sqlitefile.NewStore(tools, o)
-//	defer store.Close()
-//	data, err := unitdata.Open(ctx, store)
+// Below them are [Import], for any other store, and [NewStore]; and [Read] for
+// programs that only look.
 //
 // Either way a hook that fails, is killed at any point, or is not kept by Juju
 // leaves nothing behind: the next one starts from where it started.
@@ -38,5 +35,5 @@
 // [Error] of the kind [ErrDamaged], [ErrLocked], [ErrForeign] or [ErrFuture],
 // and is left as it is.
 //
-// Only charms that import this package contain SQLite (about four megabytes).
+// Only charms that import this package contain SQLite, which is four megabytes.
 package sqlitefile

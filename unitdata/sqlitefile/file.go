@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -38,10 +39,10 @@ func Path(getenv func(string) string) string {
 type Options struct {
 	// Path is the file's path, usually what [Path] returns. It is required.
 	Path string
-	// Log gets one line for each thing worth telling: what was taken over and
-	// what was left, a hook undone. Lines hold keys but no values. Nil: they
+	// Log gets a message for each thing worth telling: what was taken over and
+	// what was left, a hook undone. Messages hold keys but no values. Nil: they
 	// are dropped.
-	Log func(ctx context.Context, line string)
+	Log *slog.Logger
 	// Wait is how long to wait for another process that has locked the file.
 	// Zero: ten seconds. Negative: not at all.
 	Wait time.Duration
@@ -49,7 +50,7 @@ type Options struct {
 
 func (o Options) log(ctx context.Context, format string, args ...any) {
 	if o.Log != nil {
-		o.Log(ctx, fmt.Sprintf(format, args...))
+		o.Log.InfoContext(ctx, fmt.Sprintf(format, args...))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -81,12 +82,21 @@ func sample(t *testing.T, name string) (sqlitefile.Options, *lines) {
 
 func options(path string) (sqlitefile.Options, *lines) {
 	l := &lines{}
-	return sqlitefile.Options{Path: path, Log: l.add}, l
+	return sqlitefile.Options{Path: path, Log: slog.New(l)}, l
 }
 
+// lines collects log messages.
 type lines struct{ list []string }
 
-func (l *lines) add(_ context.Context, line string) { l.list = append(l.list, line) }
+func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.list = append(l.list, r.Message)
+	return nil
+}
+
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *lines) WithGroup(string) slog.Handler      { return l }
 
 func (l *lines) String() string { return strings.Join(l.list, "\n") }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -201,10 +202,7 @@ func TestImportManyUnits(t *testing.T) {
 }
 
 func ExampleImport() {
-	o := sqlitefile.Options{
-		Path: sqlitefile.Path(os.Getenv),
-		Log:  func(_ context.Context, line string) { fmt.Println(line) },
-	}
+	o := sqlitefile.Options{Path: sqlitefile.Path(os.Getenv), Log: slog.Default()}
 	store := sqlitefile.Import(&unitdata.Memory{}, o)
 	data, err := unitdata.Open(context.Background(), store)
 	if err != nil {
