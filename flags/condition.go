@@ -153,10 +153,13 @@ func (c Condition) text() (text, joint string) {
 	if c.kind == or {
 		word, empty = "or", "never"
 	}
+	if len(c.parts) == 1 {
+		return c.parts[0].text()
+	}
 	texts := make([]string, len(c.parts))
 	for i, p := range c.parts {
 		inner, joint := p.text()
-		if joint != "" && joint != word && len(c.parts) > 1 {
+		if joint != "" && joint != word {
 			inner = "(" + inner + ")"
 		}
 		texts[i] = inner

@@ -1,6 +1,9 @@
 package flags
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // A Trigger changes other flags at once when a flag changes, inside the call
 // that changed it: when the flag When is set, or the flag WhenNot is cleared,
@@ -167,4 +170,25 @@ func (s *Set) loop(from event) []Flag {
 		}
 	}
 	return slices.Compact(Sort(list))
+}
+
+// String returns the trigger in words, such as "when a is set: set b, clear c".
+func (t Trigger) String() string {
+	var events, effects []string
+	if !t.When.IsZero() {
+		events = append(events, t.When.String()+" is set")
+	}
+	if !t.WhenNot.IsZero() {
+		events = append(events, t.WhenNot.String()+" is cleared")
+	}
+	for _, f := range t.Set {
+		effects = append(effects, "set "+f.String())
+	}
+	for _, f := range t.Clear {
+		effects = append(effects, "clear "+f.String())
+	}
+	if t.Call != nil {
+		effects = append(effects, "call a function")
+	}
+	return "when " + strings.Join(events, " or ") + ": " + strings.Join(effects, ", ")
 }

@@ -2,17 +2,224 @@ package reactive
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
 
 	"github.com/charmed-go/charms/hooktool"
 )
 
-type command struct {
-	help string
-	run  func(ctx context.Context, p hooktool.Process) error
+// A Command is a word of the charm's own command line.
+type Command struct {
+	// Name is the word, Args what may follow it and Short what it does, in a
+	// few words. Long is the rest of its help, in lines.
+	Name, Args, Short, Long string
+	// Run does the work. The arguments are those behind the word. Its error is
+	// printed and makes the process exit with 1.
+	Run func(ctx context.Context, p hooktool.Process) error
 }
 
+type command struct {
+	Command
+	// run does the work of a command that is about the charm.
+	run func(ctx context.Context, c *cli) error
+}
+
+// AddCommand adds a word to the charm's own command line, such as one that runs
+// the workload. It panics if there is one of that name already.
+func (c *Charm) AddCommand(cmd Command) {
+	if _, ok := c.commands[cmd.Name]; ok || slices.ContainsFunc(builtins(), func(b command) bool { return b.Name == cmd.Name }) {
+		panic(fmt.Sprintf("reactive: the charm's command line already has the command %q (%s)", cmd.Name, place(callSite(1))))
+	}
+	c.commands[cmd.Name] = command{Command: cmd}
+}
+
+// cli is one run of the charm's command line.
+type cli struct {
+	charm   *Charm
+	process hooktool.Process
+	flags   *flag.FlagSet
+	json    bool
+	args    []string
+}
+
+// errUsage is an error that was told already.
+var errUsage = errors.New("wrong usage")
+
+func builtins() []command {
+	return []command{
+		{Command{Name: "flags", Short: "list the flags that are set", Long: `
+Lists the flags that are set, since when, and what set them. In a hook or
+through juju exec they are read from Juju; elsewhere they are those at the end
+of the last hook on record.
+`}, showFlags},
+		{Command{Name: "handlers", Short: "list the handlers and what they wait for", Long: `
+Lists the charm's handlers in the order in which they run, what each waits for,
+and when it last ran. An asterisk marks those that ran in the last hook.
+`}, showHandlers},
+		{Command{Name: "explain", Args: "HANDLER | --flag FLAG", Short: "say why a handler ran in the last hook or did not", Long: `
+Says why a handler ran in the last hook, or which part of its condition kept it
+from running: which flag, when that was last set or cleared, and by which
+handler. A part of the name will do if only one handler has it.
+
+With --flag it says the same of a flag, and which handlers and triggers are
+about it. With -n 2 it explains the hook before the last one, and so on.
+`}, explain},
+		{Command{Name: "trace", Short: "show what happened in the last hooks", Long: `
+Shows the last hooks: the handlers that ran, in which round, how long they took,
+and the flags that changed. -n says how many hooks.
+`}, trace},
+		{Command{Name: "set", Args: "FLAG...", Short: "set flags by hand", Long: `
+Sets flags, and runs the triggers that wait for them. Handlers see them in the
+next hook. It works in a hook, in juju debug-hooks and through juju exec:
+
+	juju exec --unit web/0 './dispatch set web.configured'
+`}, setFlags},
+		{Command{Name: "clear", Args: "FLAG...", Short: "clear flags by hand", Long: `
+Clears flags, and runs the triggers that wait for that. Handlers see it in the
+next hook. It works in a hook, in juju debug-hooks and through juju exec:
+
+	juju exec --unit web/0 './dispatch clear web.configured'
+`}, setFlags},
+		{Command{Name: "data", Args: "[PREFIX]", Short: "show what the unit remembers", Long: `
+Shows what the unit remembers from hook to hook, apart from flags, by key; only
+keys that begin with PREFIX if one is given. Values may be secret, so they are
+shown with --values only. It works in a hook, in juju debug-hooks and through
+juju exec.
+`}, showData},
+		{Command{Name: "dispatch", Short: "run the hook, as Juju does", Long: `
+Runs the hook, the action or the commands of juju exec that the environment
+describes, as the charm does without any arguments.
+`}, dispatchCommand},
+	}
+}
+
+// runCommand runs the charm's command line and returns the exit code.
 func runCommand(ctx context.Context, newCharm func() *Charm, p hooktool.Process) int {
-	fmt.Fprintln(p.Stderr, "ERROR no command line yet")
-	return 2
+	c := &cli{charm: newCharm(), process: p}
+	if len(p.Args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, p.Args[0]) {
+		if len(p.Args) > 1 {
+			if cmd, ok := c.find(p.Args[1]); ok {
+				c.help(p.Stdout, cmd)
+				return 0
+			}
+			return c.fail(fmt.Errorf("there is no command %q; try help", p.Args[1]))
+		}
+		c.overview(p.Stdout)
+		return 0
+	}
+	cmd, ok := c.find(p.Args[0])
+	if !ok {
+		fmt.Fprintf(p.Stderr, "ERROR there is no command %q; try help\n", p.Args[0])
+		return 2
+	}
+	if cmd.Run != nil {
+		sub := p
+		sub.Args = p.Args[1:]
+		return c.fail(cmd.Run(ctx, sub))
+	}
+	c.flags = flag.NewFlagSet(cmd.Name, flag.ContinueOnError)
+	c.flags.SetOutput(p.Stderr)
+	c.flags.Usage = func() { c.help(p.Stderr, cmd) }
+	c.flags.BoolVar(&c.json, "json", false, "print JSON, for programs")
+	c.args = p.Args[1:]
+	return c.fail(cmd.run(ctx, c))
+}
+
+// fail tells an error and returns the exit code for it.
+func (c *cli) fail(err error) int {
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	}
+	fmt.Fprintf(c.process.Stderr, "ERROR %v\n", err)
+	return 1
+}
+
+// parse parses the arguments of a command that takes between least and most
+// words besides flags. Flags may stand before and behind the words.
+func (c *cli) parse(least, most int) error {
+	var words []string
+	for args := c.args; ; {
+		if err := c.flags.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return err
+			}
+			return errUsage
+		}
+		if c.flags.NArg() == 0 {
+			break
+		}
+		words = append(words, c.flags.Arg(0))
+		args = c.flags.Args()[1:]
+	}
+	c.args = words
+	if len(words) < least || most >= 0 && len(words) > most {
+		c.flags.Usage()
+		return errUsage
+	}
+	return nil
+}
+
+func (c *cli) find(name string) (command, bool) {
+	for _, cmd := range c.all() {
+		if cmd.Name == name {
+			return cmd, true
+		}
+	}
+	return command{}, false
+}
+
+func (c *cli) all() []command {
+	list := builtins()
+	for _, name := range slices.Sorted(keysOf(c.charm.commands)) {
+		list = append(list, c.charm.commands[name])
+	}
+	return list
+}
+
+func (c *cli) overview(w io.Writer) {
+	fmt.Fprintf(w, "This is the charm %q. Juju runs it without arguments for every hook; by hand it\ntells what it does and why.\n\nUsage: dispatch COMMAND [ARGUMENTS]\n\n", c.charm.name)
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, cmd := range c.all() {
+		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace(cmd.Name+" "+cmd.Args), cmd.Short)
+	}
+	t.Flush()
+	fmt.Fprint(w, "\n\"dispatch help COMMAND\" says more. From outside the unit:\n\n  juju exec --unit web/0 './dispatch explain \"install the server\"'\n")
+}
+
+func (c *cli) help(w io.Writer, cmd command) {
+	fmt.Fprintf(w, "Usage: dispatch %s\n\n%s\n", strings.TrimSpace(cmd.Name+" "+cmd.Args), strings.TrimSpace(cmd.Long))
+	if c.flags != nil {
+		fmt.Fprintln(w, "\nFlags:")
+		c.flags.SetOutput(w)
+		c.flags.PrintDefaults()
+	}
+}
+
+// print prints v as JSON if that is wanted, and reports whether it did.
+func (c *cli) print(v any) (bool, error) {
+	if !c.json {
+		return false, nil
+	}
+	encoder := json.NewEncoder(c.process.Stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return true, encoder.Encode(v)
+}
+
+func (c *cli) inHook() bool { return c.process.Getenv("JUJU_CONTEXT_ID") != "" }
+
+func dispatchCommand(ctx context.Context, c *cli) error {
+	if err := c.parse(0, 0); err != nil {
+		return err
+	}
+	return Dispatch(ctx, func() *Charm { return c.charm }, c.process)
 }

@@ -114,17 +114,7 @@ func DispatchRecord(ctx context.Context, newCharm func() *Charm, p hooktool.Proc
 	}
 	defer client.Close()
 	calls := &counter{Transport: client}
-	rec := newRecorder(calls)
-	tools := hooktool.New(calls)
-	r := &run{
-		charm:   newCharm(),
-		process: p,
-		event:   eventOf(p),
-		unit:    p.Getenv("JUJU_UNIT_NAME"),
-		tools:   tools,
-		log:     slog.New(hooktool.NewLogHandler(tools, nil)),
-		record:  rec,
-	}
+	r := newRun(newCharm(), p, calls)
 	err = r.open(ctx)
 	if err == nil {
 		if r.event.Action != "" {
@@ -133,11 +123,24 @@ func DispatchRecord(ctx context.Context, newCharm func() *Charm, p hooktool.Proc
 			err = r.dispatch(ctx)
 		}
 	}
-	record := rec.end(err)
+	record := r.record.end(err)
 	if logErr := r.conclude(ctx, record, err); err == nil {
 		err = logErr
 	}
 	return record, err
+}
+
+func newRun(charm *Charm, p hooktool.Process, calls *counter) *run {
+	tools := hooktool.New(calls)
+	return &run{
+		charm:   charm,
+		process: p,
+		event:   eventOf(p),
+		unit:    p.Getenv("JUJU_UNIT_NAME"),
+		tools:   tools,
+		log:     slog.New(hooktool.NewLogHandler(tools, nil)),
+		record:  newRecorder(calls),
+	}
 }
 
 // open opens the unit's data.

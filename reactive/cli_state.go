@@ -1,0 +1,108 @@
+package reactive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/charmed-go/charms/flags"
+	"github.com/charmed-go/charms/hooktool"
+)
+
+// open opens the unit's data and flags without running anything.
+func (c *cli) open(ctx context.Context) (r *run, closeRun func(), err error) {
+	if !c.inHook() {
+		return nil, nil, errors.New("this needs Juju: run it in juju debug-hooks, or through juju exec")
+	}
+	client, err := hooktool.Dial(ctx, c.process)
+	if err != nil {
+		return nil, nil, err
+	}
+	calls := &counter{Transport: client}
+	r = newRun(c.charm, c.process, calls)
+	if err := r.open(ctx); err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	r.loadFlags()
+	return r, func() { client.Close() }, nil
+}
+
+// setFlags is the commands set and clear.
+func setFlags(ctx context.Context, c *cli) error {
+	if err := c.parse(1, -1); err != nil {
+		return err
+	}
+	r, closeRun, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeRun()
+	for _, t := range c.charm.Triggers() {
+		r.set.AddTrigger(t)
+	}
+	r.set.Watch(func(change flags.Change) {
+		verb := "cleared"
+		if change.Set {
+			verb = "set"
+		}
+		fmt.Fprintf(c.process.Stdout, "%s %s", verb, change.Flag)
+		if !change.Trigger.IsZero() {
+			fmt.Fprintf(c.process.Stdout, " (trigger of %s)", change.Trigger)
+		}
+		fmt.Fprintln(c.process.Stdout)
+	})
+	r.data.SetAuthor("the command line")
+	on := c.flags.Name() == "set"
+	for _, name := range c.args {
+		f := flags.New(name)
+		if name == "" {
+			return errors.New("a flag needs a name")
+		}
+		if r.set.IsSet(f) == on {
+			fmt.Fprintf(c.process.Stdout, "%s already is as you want it\n", f)
+		}
+		r.set.Toggle(f, on)
+	}
+	if err := errors.Join(r.failure, r.set.Err()); err != nil {
+		return err
+	}
+	return r.data.Commit(ctx)
+}
+
+func showData(ctx context.Context, c *cli) error {
+	values := c.flags.Bool("values", false, "show the values too, which may be secret")
+	if err := c.parse(0, 1); err != nil {
+		return err
+	}
+	r, closeRun, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeRun()
+	prefix := strings.Join(c.args, "")
+	data := make(map[string]any)
+	w := tabwriter.NewWriter(c.process.Stdout, 0, 8, 2, ' ', 0)
+	for _, key := range r.data.Keys(prefix) {
+		if strings.HasPrefix(key, flagPrefix) {
+			continue
+		}
+		text, _ := r.data.Raw(key)
+		if *values {
+			data[key] = text
+			fmt.Fprintf(w, "%s\t%s\n", key, text)
+		} else {
+			data[key] = len(text)
+			fmt.Fprintf(w, "%s\t%s\n", key, plural(len(text), "byte"))
+		}
+	}
+	if done, err := c.print(data); done {
+		return err
+	}
+	if len(data) == 0 {
+		fmt.Fprintln(c.process.Stdout, "The unit remembers nothing but flags.")
+	}
+	return w.Flush()
+}
