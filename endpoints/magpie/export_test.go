@@ -1,0 +1,7 @@
+package magpie
+
+// FormatList and ParseList are formatList and parseList.
+var (
+	FormatList = formatList
+	ParseList  = parseList
+)
