@@ -172,3 +172,9 @@ func (r *run) conclude(ctx context.Context, record *Record, err error) error {
 	r.log.InfoContext(ctx, record.Summary())
 	return nil
 }
+
+// Program returns what runs the charm that newCharm makes in a process that is
+// given, for simulations: it is [Run].
+func Program(newCharm func() *Charm) func(ctx context.Context, p hooktool.Process) int {
+	return func(ctx context.Context, p hooktool.Process) int { return Run(ctx, newCharm, p) }
+}
