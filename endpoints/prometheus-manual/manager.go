@@ -82,12 +82,11 @@ func (m *Manager) Apply(ctx context.Context, jobs []RemoteJob) ([]Outcome, error
 	accepted := a.accept(jobs)
 	a.nameApart(accepted)
 
-	files := a.files(accepted)
-	if _, err := m.Certificates.Write(files); err != nil {
-		return nil, err
-	}
 	accepted, err = a.validate(ctx, accepted)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := m.Certificates.Write(a.files(accepted)); err != nil {
 		return nil, err
 	}
 	accepted, err = a.settle(ctx, accepted)
@@ -118,6 +117,9 @@ type application struct {
 	// it, as canonical text by name.
 	current []byte
 	running map[string]string
+
+	// refusal is why the server refuses what is in the file now, if it does.
+	refusal error
 }
 
 // candidate is an accepted job and its place among those given.
@@ -370,6 +372,9 @@ func (a *application) try(ctx context.Context, jobs []candidate) error {
 		return err
 	}
 	if bytes.Equal(text, a.current) {
+		if a.refusal != nil {
+			return a.refusal
+		}
 		return a.reloadIfMissing(ctx, jobs)
 	}
 	if a.Validator != nil {
@@ -399,8 +404,14 @@ func (a *application) reload(ctx context.Context) error {
 	if a.Server == nil {
 		return nil
 	}
+	a.refusal = nil
 	if err := a.Server.Reload(ctx); err != nil {
-		return fmt.Errorf("cannot reload the server: %w", err)
+		err = fmt.Errorf("cannot reload the server: %w", err)
+		var invalid *InvalidError
+		if errors.As(err, &invalid) {
+			a.refusal = err
+		}
+		return err
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	prometheusmanual "github.com/charmed-go/charms/endpoints/prometheus-manual"
 )
 
-// Validator judges configurations by running "promtool check config". It may
-// be used concurrently.
+// Validator judges configurations by running "promtool check config
+// --syntax-only". It may be used concurrently.
 type Validator struct {
 	// Path is the promtool to run; by default the one that Find finds.
 	Path string
@@ -46,9 +46,9 @@ func Find() (string, error) {
 	return "", fmt.Errorf("cannot find promtool: %w", err)
 }
 
-// Validate implements [prometheusmanual.Validator]. Relative paths in the
-// configuration are not found: promtool looks for them beside the
-// configuration it checks, which is a temporary one.
+// Validate implements [prometheusmanual.Validator]. It does not look at the
+// files that the configuration names: certificates need not be there yet, and
+// relative paths would be looked for beside a temporary file.
 func (v Validator) Validate(ctx context.Context, config []byte) error {
 	path := v.Path
 	if path == "" {
@@ -70,7 +70,7 @@ func (v Validator) Validate(ctx context.Context, config []byte) error {
 
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(v.Timeout, 30*time.Second))
 	defer cancel()
-	command := exec.CommandContext(ctx, path, "check", "config", file)
+	command := exec.CommandContext(ctx, path, "check", "config", "--syntax-only", file)
 	command.WaitDelay = time.Second
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
