@@ -42,7 +42,9 @@ type Execution struct {
 	Action   string
 	ActionID string
 	Params   map[string]any
-	// Exec says that commands of juju-exec are run.
+	// Exec says that commands of juju-exec are run, the tool on the unit's
+	// machine. Those of the client command "juju exec" are the action
+	// "juju-exec", with the parameters command and timeout.
 	Exec bool
 
 	// Relation is the id of the relation of a relation hook, or the one that
@@ -92,6 +94,10 @@ type Execution struct {
 	Log func(level, message string)
 	// Kill ends the charm's process; juju-reboot --now calls it.
 	Kill func()
+	// Around is called for each call of a tool, in process or over the socket,
+	// with next, which runs it; what Around returns is the answer. It may run
+	// in several goroutines at a time. Nil: just next.
+	Around func(c hooktool.Call, next func() (hooktool.Result, error)) (hooktool.Result, error)
 	// Cache keeps what the unit has read of remote bags from one of its
 	// executions to the next, as Juju's agent does. Nil keeps nothing.
 	Cache *Cache
@@ -185,6 +191,9 @@ func (x *Execution) what() string {
 	return "juju-exec"
 }
 
+// exec reports whether commands are run, which are committed in any case.
+func (x *Execution) exec() bool { return x.Exec || x.Action == "juju-exec" }
+
 func (a *Agent) seed() {
 	seed := a.x.Seed
 	if seed == 0 {
@@ -198,6 +207,9 @@ func (a *Agent) seed() {
 	switch {
 	case a.x.Action != "":
 		name = "run-action-" + a.x.Action
+		if a.x.exec() {
+			name = a.x.Action
+		}
 	case a.x.Exec:
 		name = "run-commands"
 	}
@@ -235,6 +247,8 @@ func (a *Agent) enterRelation() error {
 				return fmt.Errorf("unable to determine remote-unit, please disambiguate: %q", members)
 			}
 			x.RemoteUnit = members[0]
+		} else if actual := a.hookRelation.Actual(x.Unit, x.RemoteUnit); !a.hookRelation.IsMember(a.m, x.Unit, actual) {
+			return fmt.Errorf("remote unit %q is not in relation %s", x.RemoteUnit, a.hookRelation.RelationID(x.Unit))
 		}
 		a.remoteApp = x.RemoteApp
 		return nil
@@ -303,6 +317,13 @@ func (a *Agent) call(c hooktool.Call, dir string) (hooktool.Result, error) {
 	if !ok || !entry.in(major(a.m.JujuVersion())) {
 		return hooktool.Result{}, badRequest("unknown command: %s", c.Tool)
 	}
+	if a.x.Around != nil {
+		return a.x.Around(c, func() (hooktool.Result, error) { return a.runCall(entry, c, dir) })
+	}
+	return a.runCall(entry, c, dir)
+}
+
+func (a *Agent) runCall(entry toolEntry, c hooktool.Call, dir string) (hooktool.Result, error) {
 	result, logs, kill, err := a.locked(entry, c, dir)
 	if a.x.Log != nil {
 		for _, line := range logs {
@@ -355,11 +376,11 @@ func (a *Agent) request(r Request) (hooktool.Result, error) {
 	return a.call(c, r.Dir)
 }
 
-// Close closes the socket, if [Agent.Serve] opened one, and its connections. An
-// execution that was not finished is dropped: nothing buffered is written.
+// Close closes the socket, if [Agent.Serve] opened one, and its connections. It
+// does not end the execution, so a charm may close its transport before
+// [Agent.Finish]; what is buffered is dropped if Finish is never called.
 func (a *Agent) Close() error {
 	a.mu.Lock()
-	a.ended = true
 	s := a.server
 	a.server = nil
 	a.mu.Unlock()

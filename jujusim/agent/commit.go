@@ -105,14 +105,15 @@ type before struct {
 }
 
 type relationBefore struct {
-	data   map[string]model.Bag
-	joined model.Units
+	data map[string]model.Bag
+	// joined says that whom the unit has joined is not the same any more.
+	joined bool
 }
 
 // Finish ends the execution as its process ended. After exit code 0 (any code,
-// for juju-exec) what was buffered is committed to the model, else it is
+// for juju-exec and its action) what was buffered is committed to the model, else it is
 // dropped; what tools wrote at once stays in either case. No tool can be called
-// afterwards. A second Finish, or one after Close, fails with [ErrEnded].
+// afterwards, and a second Finish fails with [ErrEnded].
 func (a *Agent) Finish(exit Exit) (*Result, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -126,7 +127,7 @@ func (a *Agent) Finish(exit Exit) (*Result, error) {
 		return nil, fmt.Errorf("cannot finish %s: unit %s is gone from the model", a.x.what(), a.x.Unit)
 	}
 	result := &Result{Outcome: Failed}
-	if exit.Code == 0 || a.x.Exec {
+	if exit.Code == 0 || a.x.exec() {
 		if result.Err = a.commit(); result.Err != nil {
 			result.Outcome = CommitFailed
 		} else {
@@ -162,7 +163,11 @@ func (a *Agent) commit() error {
 	return a.commitRest(func() error {
 		before := make(map[string]*model.Secret)
 		for _, id := range a.secrets.touched() {
-			before[id] = a.m.Secrets[id].Clone()
+			if s := a.m.Secrets[id]; s != nil {
+				before[id] = s.Clone()
+			} else {
+				before[id] = nil
+			}
 		}
 		err := a.commitSecrets()
 		if err != nil {
@@ -188,6 +193,13 @@ func (a *Agent) commitRest(last func() error) error {
 	ports, err := a.commitPorts()
 	if err != nil {
 		return err
+	}
+	for _, r := range a.relations {
+		for _, s := range []*settings{r.unit, r.app} {
+			if a.m.Juju4() && s.dirty() && bagSize(s.now) > maxBagSize {
+				return a.quota("max allowed size (%d)", maxBagSize)
+			}
+		}
 	}
 	if a.state != nil && a.state.dirty && bsonSize(a.state.now) > maxStateSize && !a.m.Juju4() {
 		return a.quota("max allowed size (%d)", maxStateSize)
@@ -264,11 +276,12 @@ func (a *Agent) join() {
 		return
 	}
 	joined, ok := r.Joined[a.x.Unit]
-	if !ok {
+	remote := a.actual(a.x.RemoteUnit)
+	if !ok || joined.Has(remote) == (event == "joined") {
 		return
 	}
-	a.relationBefore(r).joined = maps.Clone(joined)
-	r.SetJoined(a.m, a.x.Unit, a.actual(a.x.RemoteUnit), event == "joined")
+	r.SetJoined(a.m, a.x.Unit, remote, event == "joined")
+	a.relationBefore(r).joined = true
 }
 
 // endAction gives the action its status, message and last results.
@@ -338,7 +351,7 @@ func (a *Agent) changes(result *Result) {
 				rc.Data[name] = maps.Clone(now)
 			}
 		}
-		if rb.joined != nil && !maps.Equal(rb.joined, r.Joined[a.x.Unit]) {
+		if rb.joined {
 			rc.Joined = map[string]model.Units{a.x.Unit: maps.Clone(r.Joined[a.x.Unit])}
 		}
 		if rc.Data != nil || rc.Joined != nil {

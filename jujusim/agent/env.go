@@ -14,10 +14,10 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // of it: Juju passes on nothing of its own. After [Agent.Serve] it holds the
 // socket's address.
 func (a *Agent) Env() []string {
-	a.m.Lock()
-	defer a.m.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.m.Lock()
+	defer a.m.Unlock()
 	x, u := &a.x, a.m.Unit(a.x.Unit)
 	if u == nil {
 		u = &model.Unit{}
@@ -26,9 +26,9 @@ func (a *Agent) Env() []string {
 	set := func(key, value string) { env = append(env, key+"="+value) }
 
 	app := a.m.Application(x.Unit)
-	uuid, name := a.m.UUID, a.m.Name
-	if app != nil && app.ModelUUID != "" {
-		uuid, name = app.ModelUUID, app.ModelName
+	name := a.m.Name
+	if app != nil && app.ModelName != "" {
+		name = app.ModelName
 	}
 	address := ""
 	if a.server != nil {
@@ -41,7 +41,7 @@ func (a *Agent) Env() []string {
 	set("JUJU_AGENT_SOCKET_ADDRESS", address)
 	set("JUJU_AGENT_SOCKET_NETWORK", "unix")
 	set("JUJU_UNIT_NAME", x.Unit)
-	set("JUJU_MODEL_UUID", uuid)
+	set("JUJU_MODEL_UUID", a.modelUUID(app))
 	set("JUJU_MODEL_NAME", name)
 	set("JUJU_API_ADDRESSES", strings.Join(x.APIAddresses, " "))
 	machine := u.Machine
@@ -94,7 +94,9 @@ func (a *Agent) executionEnv(set func(key, value string)) {
 	case x.Hook != "":
 		set("JUJU_DISPATCH_PATH", "hooks/"+x.Hook)
 	case x.Action != "":
-		set("JUJU_DISPATCH_PATH", "actions/"+x.Action)
+		if !x.exec() {
+			set("JUJU_DISPATCH_PATH", "actions/"+x.Action)
+		}
 		set("JUJU_ACTION_NAME", x.Action)
 		set("JUJU_ACTION_UUID", x.ActionID)
 		set("JUJU_ACTION_TAG", "action-"+x.ActionID)

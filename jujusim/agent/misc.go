@@ -121,7 +121,8 @@ func (a *Agent) jujuReboot() *tool {
 	t.flags.boolVar(&now, "now", "Reboot immediately, killing the invoking process")
 	t.run = func(*call) error {
 		if a.action != nil {
-			return errors.New("juju-reboot is not supported when running an action.") //nolint:staticcheck // Juju's own text
+			//lint:ignore ST1005 Juju's own text
+			return errors.New("juju-reboot is not supported when running an action.")
 		}
 		a.reboot = max(a.reboot, rebootAfterHook)
 		if now {

@@ -162,13 +162,20 @@ func (a *Agent) members(r *relation) []string {
 	return seen
 }
 
-// actual is the model's own name of a unit or application of the hook's
-// relation.
+// actual is the model's own name of a unit or application that the unit sees in
+// the hook's relation, or else in another.
 func (a *Agent) actual(name string) string {
-	if a.hookRelation == nil || name == "" {
-		return name
+	if a.hookRelation != nil {
+		if actual := a.hookRelation.Actual(a.x.Unit, name); actual != name {
+			return actual
+		}
 	}
-	return a.hookRelation.Actual(a.x.Unit, name)
+	for _, r := range a.relations {
+		if actual := r.Actual(a.x.Unit, name); actual != name {
+			return actual
+		}
+	}
+	return name
 }
 
 func (a *Agent) relationModelGet() *tool {
@@ -183,14 +190,18 @@ func (a *Agent) relationModelGet() *tool {
 		return noMore(args)
 	}
 	t.run = func(c *call) error {
-		uuid := a.m.UUID
 		remote, _ := r.Remote(a.x.Unit)
-		if app := a.m.Applications[remote.Application]; app != nil && app.ModelUUID != "" {
-			uuid = app.ModelUUID
-		}
-		return out.write(c, map[string]string{"uuid": uuid})
+		return out.write(c, map[string]string{"uuid": a.modelUUID(a.m.Applications[remote.Application])})
 	}
 	return t
+}
+
+// modelUUID is the UUID of the model in which the application lives.
+func (a *Agent) modelUUID(app *model.Application) string {
+	if app != nil && app.ModelUUID != "" {
+		return app.ModelUUID
+	}
+	return a.m.UUID
 }
 
 func (a *Agent) relationGet() *tool {

@@ -39,7 +39,7 @@ func (a *Agent) secretAdd() *tool {
 		if err := s.create(id, create); err != nil {
 			return err
 		}
-		fmt.Fprintf(&c.stdout, "secret://%s/%s\n", a.m.UUID, id)
+		fmt.Fprintf(&c.stdout, "secret://%s/%s\n", a.modelUUID(a.application()), id)
 		return nil
 	}
 	return t

@@ -14,7 +14,7 @@ import (
 // the fields.
 type Request struct {
 	// ContextId is the value of JUJU_CONTEXT_ID.
-	ContextId string //nolint:staticcheck // the name on the wire
+	ContextId string
 	// Dir is the client's working directory, an absolute path.
 	Dir string
 	// CommandName is the tool and Args its arguments.

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
+
+	"github.com/charmed-go/charms/jujusim/model"
 )
 
 // Juju's limits of charm state, in bytes. The size of the whole is that of the
@@ -70,15 +71,16 @@ func (a *Agent) stateSet() *tool {
 		if err != nil {
 			return err
 		}
-		state := a.loadState()
-		for _, key := range slices.Sorted(maps.Keys(values)) {
-			value := values[key]
+		for key, value := range values {
 			if len(key) > maxStateKey {
 				return a.quota("max allowed key length (%d)", maxStateKey)
 			}
 			if len(value) > maxStateValue {
 				return a.quota("max allowed value length (%d)", maxStateValue)
 			}
+		}
+		state := a.loadState()
+		for key, value := range values {
 			if old, ok := state.now[key]; !ok || old != value {
 				state.now[key] = value
 				state.dirty = true
@@ -117,6 +119,18 @@ func (a *Agent) stateDelete() *tool {
 		return nil
 	}
 	return t
+}
+
+// maxBagSize is Juju 4's limit of the data of one unit or application in a
+// relation, in bytes.
+const maxBagSize = 16 << 20
+
+func bagSize(bag model.Bag) int {
+	size := 0
+	for key, value := range bag {
+		size += len(key) + len(value)
+	}
+	return size
 }
 
 // bsonSize is the size of a BSON document of strings.

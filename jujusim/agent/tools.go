@@ -86,11 +86,11 @@ var toolTable = map[string]toolEntry{
 }
 
 // ToolNames are the names of all hook tools of that version of Juju, sorted.
-// An empty version means the newest.
+// An empty version means those that any version has.
 func ToolNames(version string) []string {
 	var names []string
 	for name, entry := range toolTable {
-		if entry.in(major(version)) {
+		if version == "" || entry.in(major(version)) {
 			names = append(names, name)
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/rpc"
 	"os"
-	"path/filepath"
-	"strings"
 )
 
 // noStdin is what the agent answers when a tool wants its standard input.
@@ -17,7 +15,7 @@ const noStdin = "hook tool requires stdin, none supplied"
 // request and response are those of the agent's socket, which go by the names
 // of their fields.
 type request struct {
-	ContextId   string //nolint:staticcheck // the name on the wire
+	ContextId   string
 	Dir         string
 	CommandName string
 	Args        []string
@@ -29,25 +27,6 @@ type request struct {
 type response struct {
 	Code           int
 	Stdout, Stderr []byte
-}
-
-// ToolName is the hook tool that a program was called as, or "" if arg0 is not
-// one's name: those are words joined by dashes, the last of which is what the
-// tool does.
-func ToolName(arg0 string) string {
-	name := filepath.Base(arg0)
-	i := strings.LastIndex(name, "-")
-	if i < 0 {
-		return ""
-	}
-	if name == "is-leader" || name == "secret-ids" || name == "relation-ids" || name == "goal-state" || name == "opened-ports" {
-		return name
-	}
-	switch name[i+1:] {
-	case "get", "set", "list", "add", "delete", "grant", "revoke", "remove", "fail", "log", "reboot", "port":
-		return name
-	}
-	return ""
 }
 
 // Main runs the hook tool called name with the arguments, and the process's own

@@ -23,7 +23,7 @@
 // A program may also be its own hook tools, as Juju's agent once was, and needs
 // no Go toolchain then: its main begins with
 //
-//	if name := jujuc.ToolName(os.Args[0]); name != "" {
+//	if name := filepath.Base(os.Args[0]); slices.Contains(agent.ToolNames(""), name) {
 //		os.Exit(jujuc.Main(name, os.Args[1:]))
 //	}
 //

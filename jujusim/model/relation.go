@@ -247,3 +247,41 @@ func (r *Relation) SetJoined(m *Model, unit, other string, joined bool) {
 		set.Remove(other)
 	}
 }
+
+// Enter puts a unit into the relation's scope, with the addresses that Juju
+// writes into its bag and nobody joined. Entering again changes nothing.
+func (r *Relation) Enter(m *Model, unit string) {
+	if r.Units.Has(unit) {
+		return
+	}
+	if r.Units == nil {
+		r.Units = make(Units)
+	}
+	r.Units.Add(unit)
+	if r.Joined == nil {
+		r.Joined = make(map[string]Units)
+	}
+	r.Joined[unit] = make(Units)
+	bag := Bag{}
+	if u := m.Unit(unit); u != nil && u.Address != "" {
+		bag["ingress-address"] = u.Address
+		bag["egress-subnets"] = u.Address + "/32"
+		if strings.Contains(u.Address, ":") {
+			bag["egress-subnets"] = u.Address + "/128"
+		}
+		if !m.Juju4() {
+			bag["private-address"] = u.Address
+		}
+	}
+	if r.Data == nil {
+		r.Data = make(map[string]Bag)
+	}
+	r.Data[unit] = bag
+}
+
+// Leave takes a unit out of the relation's scope. Its bag stays, and those who
+// have joined it keep it until they run relation-departed.
+func (r *Relation) Leave(unit string) {
+	r.Units.Remove(unit)
+	delete(r.Joined, unit)
+}
