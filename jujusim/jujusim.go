@@ -6,11 +6,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/charmed-go/charms/jujusim/agent"
 	"github.com/charmed-go/charms/jujusim/model"
 )
 
@@ -47,6 +45,9 @@ type Options struct {
 	// MixedContainers lets a subordinate unit meet all units of the principal
 	// application, as Juju 4.0.15 was seen to do.
 	MixedContainers bool
+	// possible keeps what may happen but need not for those who choose the hooks
+	// themselves.
+	possible bool
 	// OnEvent is called with everything that happens, in order, from the
 	// goroutine that drives the model. It may look at the model.
 	OnEvent func(Event)
@@ -71,8 +72,11 @@ type Model struct {
 	machines     map[string]*machine
 	order        []*application
 	ready        set[*unit]
+	stalled      []string
 	nextRelation int
 	nextAction   int
+	nextStorage  int
+	obsolete     map[Hook]bool
 	clock        time.Time
 	history      []*Dispatch
 	points       []*point
@@ -99,6 +103,8 @@ type application struct {
 // A machine runs one thing at a time.
 type machine struct {
 	id      string
+	number  int
+	units   []*unit
 	running *Running
 }
 
@@ -119,6 +125,7 @@ func New(opts Options) (*Model, error) {
 		units:        make(map[string]*unit),
 		relations:    make(map[int]*relation),
 		machines:     make(map[string]*machine),
+		nextRelation: 1,
 		clock:        time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC),
 	}
 	m.data = &model.Model{
@@ -192,12 +199,6 @@ func (m *Model) tick() time.Time {
 	return m.clock
 }
 
-func (m *Model) newMachine() *machine {
-	mc := &machine{id: strconv.Itoa(len(m.machines))}
-	m.machines[mc.id] = mc
-	return mc
-}
-
 // address is the address of the n-th machine.
 func address(n int) string {
 	return fmt.Sprintf("10.%d.%d.%d", n>>16&0xff, n>>8&0xff, n&0xff)
@@ -218,5 +219,3 @@ func (m *Model) Snapshot() *model.Model {
 	defer m.mu.Unlock()
 	return m.data.Clone()
 }
-
-var _ = agent.ErrEnded

@@ -83,7 +83,7 @@ func (u *unit) legalPlain(h Hook) error {
 	case "stop":
 		if u.dying && u.queued == "" {
 			for _, ur := range u.relations {
-				if ur.created && !ur.left {
+				if ur.created && !ur.left && !(ur.peer() && ur.members.len() == 0) {
 					return fmt.Errorf("it has not left %s", ur.r.key())
 				}
 			}
@@ -198,7 +198,7 @@ func (ur *unitRelation) legalJoined(h Hook) error {
 
 func (ur *unitRelation) legalChanged(h Hook) error {
 	switch {
-	case ur.u.leaving:
+	case ur.u.leaving && ur.changing == "":
 		return errors.New("the unit is leaving")
 	case h.Remote == "":
 		if ur.appDue || ur.appAgain {

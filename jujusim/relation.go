@@ -114,7 +114,9 @@ func (r *relation) die() {
 // end takes note that the relation ends for the unit. A unit that has not seen
 // it created just leaves.
 func (ur *unitRelation) end() {
-	if !ur.created && (ur.u.running == nil || ur.u.running.hook.Relation != ur.r.id) {
+	u := ur.u
+	seeing := u.running != nil && u.running.hook.Relation == ur.r.id || u.stuck != nil && u.stuck.hook.Relation == ur.r.id
+	if !ur.created && !seeing {
 		ur.leave()
 		return
 	}

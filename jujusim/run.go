@@ -17,7 +17,6 @@ import (
 
 	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/jujusim/agent"
-	"github.com/charmed-go/charms/jujusim/model"
 )
 
 // ErrKilled is the cause with which the context of a charm that is killed ends,
@@ -36,6 +35,7 @@ type Running struct {
 	hook     Hook
 	dispatch *Dispatch
 	agent    *agent.Agent
+	proxy    *proxy
 	program  func(ctx context.Context, p hooktool.Process) int
 	command  *exec.Cmd
 	argv     []string
@@ -370,7 +370,7 @@ func (r *Running) end() []Event {
 	}
 	r.cancel(nil)
 	result, err := r.agent.Finish(agent.Exit{Code: r.code, Stdout: r.stdout.Bytes(), Stderr: r.stderr.Bytes()})
-	if cerr := r.agent.Close(); err == nil {
+	if cerr := errors.Join(r.proxy.close(), r.agent.Close()); err == nil {
 		err = cerr
 	}
 	m.lock()
@@ -457,9 +457,4 @@ func (m *Model) announce(u *unit, c agent.Changes) {
 			m.addStorage(u, s.Name)
 		}
 	}
-	if c.Status() == nil {
-		return
-	}
 }
-
-var _ model.Status

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/charmed-go/charms/jujusim/agent"
 	"github.com/charmed-go/charms/jujusim/model"
 )
 
@@ -56,8 +57,12 @@ type unit struct {
 	data    *model.Unit
 	machine *machine
 	charm   *revision
-	dir     string
-	files   []string // of the charm, in dir
+	cache   agent.Cache
+	// dir is the charm directory, files what of it came from the charm, and
+	// unpacked the revision they are of.
+	dir      string
+	files    []string
+	unpacked *revision
 
 	running *Running
 	dying   bool
@@ -73,6 +78,7 @@ type unit struct {
 	configSeen                      uint64
 	configAgain                     bool
 	secrets, storage                []Hook
+	secretSeen                      map[string]int // latest revision that was announced
 	// stuck is the hook that failed or was killed and has to come again.
 	stuck *stuck
 
@@ -161,7 +167,7 @@ func (u *unit) update() { u.m.ready.put(u, u.work()) }
 
 func (u *unit) work() bool {
 	switch {
-	case u.gone || u.running != nil:
+	case u.gone || u.running != nil || u.machine.running != nil:
 		return false
 	case u.stuck != nil:
 		return !u.stuck.failed || u.stuck.tries <= u.m.opts.Retries

@@ -34,6 +34,8 @@ func (u *Unit) sequenced(unit string, d *Dispatch) rules.Dispatch {
 		r.End = *d.End
 	}
 	switch {
+	case d.skipped:
+		r.Outcome = rules.Skipped
 	case d.Exit.Signal != "":
 		r.Outcome = rules.Killed
 	case d.Exit.Code != 0:

@@ -77,6 +77,8 @@ type Dispatch struct {
 	View  View              `json:"v"`
 	Acts  []Act             `json:"acts"`
 	Exit  Exit              `json:"exit"`
+
+	skipped bool
 }
 
 // A View is what the hook tools showed; a tool that failed shows a Failure.

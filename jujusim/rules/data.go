@@ -80,6 +80,40 @@ func (c *checker) removals(sequences []Sequence) {
 	}
 }
 
+// leaders checks the first leader of each application: the unit that ran
+// leader-elected first, unless it came after another unit had installed.
+func (c *checker) leaders(sequences []Sequence) {
+	first := make(map[string]*Sequence)
+	at := make(map[string]int)
+	installed := make(map[string]int64)
+	for k := range sequences {
+		s := &sequences[k]
+		app := application(s.Unit)
+		for i := range s.Dispatches {
+			d := &s.Dispatches[i]
+			if before, ok := installed[app]; d.At == "install" && (!ok || d.Start < before) {
+				installed[app] = d.Start
+			}
+			if d.At != "leader-elected" {
+				continue
+			}
+			if f := first[app]; f == nil || d.Start < f.Dispatches[at[app]].Start {
+				first[app], at[app] = s, i
+			}
+			break
+		}
+	}
+	for _, app := range slices.Sorted(maps.Keys(first)) {
+		s := first[app]
+		for i := range s.Dispatches[:at[app]] {
+			d := &s.Dispatches[i]
+			if l := leader(d); d.At == "install" && l != nil && !*l && d.Start == installed[app] {
+				c.report(L2, s, at[app], "is-leader was false in install")
+			}
+		}
+	}
+}
+
 // A version is one committed value of a bag. It became visible at some time
 // between from and to.
 type version struct {

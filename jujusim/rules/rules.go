@@ -74,7 +74,7 @@ func entries() []struct {
 		{S4, "a unit that is the leader when it installs runs leader-elected before its first config-changed"},
 		{S5, "install and start end well exactly once in the life of a unit"},
 		{L1, "leader-elected runs on a unit for which is-leader is true"},
-		{L2, "a unit whose leader-elected comes before its start sees is-leader true from install on"},
+		{L2, "the first leader of an application sees is-leader true from install on, if it was there from the first"},
 		{D1, "a unit stops only after it departed from every joined unit and every relation but those with its peers is broken"},
 		{D2, "after stop comes remove and nothing else; the departures from its peers come after its other relations are broken"},
 		{R1, "-created is the first hook of a relation and comes once"},
@@ -246,6 +246,7 @@ func Check(sequences ...Sequence) []Violation {
 	}
 	c.overlaps(sequences)
 	c.removals(sequences)
+	c.leaders(sequences)
 	c.data(sequences)
 	order := make(map[string]int)
 	for i, s := range sequences {

@@ -99,9 +99,6 @@ func (u *unitCheck) life(i int, d *Dispatch) {
 		if l != nil && !*l {
 			u.report(L1, i, "is-leader is false")
 		}
-		if l != nil && !u.started && u.installed && !u.elected && !u.installLeader && u.installRead() {
-			u.report(L2, i, "is-leader was false in install")
-		}
 	case "config-changed":
 		if u.installLeader && !u.elected && !u.configured {
 			u.report(S4, i, "leader-elected has not run")
@@ -137,11 +134,6 @@ func (u *unitCheck) life(i int, d *Dispatch) {
 			}
 		}
 	}
-}
-
-// installRead says whether install saw is-leader.
-func (u *unitCheck) installRead() bool {
-	return slices.ContainsFunc(u.s.Dispatches, func(d Dispatch) bool { return d.At == "install" && leader(&d) != nil })
 }
 
 func leader(d *Dispatch) *bool {

@@ -1,0 +1,148 @@
+package jujusim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/rpc"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/jujusim/agent"
+)
+
+// A Point is a moment in the run of a charm's code.
+type Point struct {
+	// Unit and At say whose run and of what: At is a hook, "actions/NAME" or
+	// "exec". Empty ones match all.
+	Unit, At string
+	// Call counts hook-tool calls from 1: the moment is right before that call
+	// has any effect or, with After, right after it. With 0 it is the exit of
+	// the process, before anything is committed.
+	Call  int
+	After bool
+}
+
+type point struct {
+	Point
+	do func(r *Running)
+}
+
+// KillAt kills the next run that comes to the point, as SIGKILL does, once.
+func (m *Model) KillAt(p Point) { m.at(p, func(r *Running) { r.Kill() }) }
+
+// At calls do when the next run comes to the point, once; the run waits for it.
+// What do does to the model happens in the middle of the hook.
+func (m *Model) At(p Point, do func()) { m.at(p, func(*Running) { do() }) }
+
+func (m *Model) at(p Point, do func(*Running)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.points = append(m.points, &point{p, do})
+}
+
+// pass does what was asked for at a point of the run.
+func (r *Running) pass(call int, after bool) {
+	m, d := r.m, r.dispatch
+	m.mu.Lock()
+	var due, rest []*point
+	for _, p := range m.points {
+		if p.Call == call && p.After == after && (p.Unit == "" || p.Unit == d.Unit) && (p.At == "" || p.At == d.At) {
+			due = append(due, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	m.points = rest
+	m.mu.Unlock()
+	for _, p := range due {
+		p.do(r)
+	}
+}
+
+func (r *Running) passExit() { r.pass(0, false) }
+
+// call runs a hook tool for the charm, and what was asked for before and after.
+func (r *Running) call(c hooktool.Call, run func() (hooktool.Result, error)) (hooktool.Result, error) {
+	r.mu.Lock()
+	r.calls++
+	n := r.calls
+	r.mu.Unlock()
+	r.pass(n, false)
+	if r.killed() {
+		return hooktool.Result{}, ErrKilled
+	}
+	began := time.Now()
+	result, err := run()
+	done := Call{Tool: c.Tool, Args: recordedArgs(c), In: len(c.Stdin), Out: len(result.Stdout), Code: result.Code, Duration: time.Since(began)}
+	if err != nil {
+		done.Err = err.Error()
+	}
+	r.mu.Lock()
+	r.dispatch.Calls = append(r.dispatch.Calls, done)
+	r.mu.Unlock()
+	r.pass(n, true)
+	if r.killed() {
+		return hooktool.Result{}, ErrKilled
+	}
+	return result, err
+}
+
+// tap is the agent as a charm in this process calls it.
+type tap struct{ r *Running }
+
+func (t tap) Call(ctx context.Context, c hooktool.Call) (hooktool.Result, error) {
+	return t.r.call(c, func() (hooktool.Result, error) { return t.r.agent.Call(ctx, c) })
+}
+
+func (t tap) Close() error { return nil }
+
+// Jujuc stands between a charm and its agent's socket.
+type Jujuc struct {
+	r     *Running
+	agent *rpc.Client
+}
+
+// Main runs one hook tool.
+func (j *Jujuc) Main(request agent.Request, response *agent.Response) error {
+	c := hooktool.Call{Tool: request.CommandName, Args: request.Args, Stdin: request.Stdin}
+	_, err := j.r.call(c, func() (hooktool.Result, error) {
+		err := j.agent.Call("Jujuc.Main", request, response)
+		return hooktool.Result{Code: response.Code, Stdout: response.Stdout, Stderr: response.Stderr}, err
+	})
+	return err
+}
+
+// serve opens the socket that the charm talks to and returns its address.
+func (r *Running) serve() (string, error) {
+	m := r.m
+	m.mu.Lock()
+	m.sockets++
+	n := m.sockets
+	m.mu.Unlock()
+	inner, outer := filepath.Join(m.dir, fmt.Sprintf("%d.agent", n)), filepath.Join(m.dir, fmt.Sprintf("%d.socket", n))
+	if err := r.agent.Serve(inner); err != nil {
+		return "", err
+	}
+	client, err := rpc.Dial("unix", inner)
+	if err != nil {
+		return "", fmt.Errorf("cannot reach the agent: %w", err)
+	}
+	listener, err := net.Listen("unix", outer)
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("cannot serve hook tools: %w", err), client.Close())
+	}
+	if err := os.Chmod(outer, 0o700); err != nil {
+		return "", errors.Join(fmt.Errorf("cannot serve hook tools: %w", err), client.Close(), listener.Close())
+	}
+	server := rpc.NewServer()
+	if err := server.RegisterName("Jujuc", &Jujuc{r: r, agent: client}); err != nil {
+		return "", errors.Join(fmt.Errorf("cannot serve hook tools: %w", err), client.Close(), listener.Close())
+	}
+	r.proxy = &proxy{listener: listener, client: client, conns: make(map[net.Conn]struct{})}
+	r.proxy.done.Go(func() { r.proxy.accept(server) })
+	return outer, nil
+}
