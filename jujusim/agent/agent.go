@@ -71,6 +71,10 @@ type Execution struct {
 	NoticeID, NoticeType, NoticeKey string
 	CheckName                       string
 
+	// TargetBase and TargetSeries are what pre-series-upgrade prepares for, such
+	// as "ubuntu@22.04" and "jammy" (Juju 3).
+	TargetBase, TargetSeries string
+
 	// Storage is the id of the storage instance of a storage hook.
 	Storage string
 

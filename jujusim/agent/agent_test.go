@@ -189,6 +189,7 @@ func TestNewRefuses(t *testing.T) {
 func TestEnv(t *testing.T) {
 	t.Parallel()
 	m := testModel(model.Juju4)
+	m.LegacyProxy.HTTPS = "http://proxy"
 	m.Unit("web/0").Storage = map[string]*model.StorageInstance{"data/0": {Kind: "filesystem", Location: "/srv"}}
 	get := func(x agent.Execution, key string) string {
 		return hooktool.Process{Env: start(t, m, x).Env()}.Getenv(key)
@@ -215,6 +216,9 @@ func TestEnv(t *testing.T) {
 		{agent.Execution{Action: "backup"}, "JUJU_DISPATCH_PATH", "actions/backup"},
 		{agent.Execution{Hook: "install", APIAddresses: []string{"a:1", "b:2"}}, "JUJU_API_ADDRESSES", "a:1 b:2"},
 		{agent.Execution{Hook: "install"}, "JUJU_VERSION", "4.0.15"},
+		{agent.Execution{Hook: "pre-series-upgrade", TargetBase: "ubuntu@22.04", TargetSeries: "jammy"}, "JUJU_TARGET_BASE", "ubuntu@22.04"},
+		{agent.Execution{Hook: "install"}, "HTTPS_PROXY", "http://proxy"},
+		{agent.Execution{Hook: "install"}, "http_proxy", ""},
 	} {
 		test.x.Unit = "web/0"
 		if got := get(test.x, test.key); got != test.want {

@@ -79,6 +79,15 @@ func (a *Agent) proxyEnv(set func(key, value string)) {
 	set("JUJU_CHARM_HTTPS_PROXY", p.HTTPS)
 	set("JUJU_CHARM_FTP_PROXY", p.FTP)
 	set("JUJU_CHARM_NO_PROXY", p.No)
+	for _, legacy := range [][2]string{
+		{"http_proxy", a.m.LegacyProxy.HTTP}, {"https_proxy", a.m.LegacyProxy.HTTPS},
+		{"ftp_proxy", a.m.LegacyProxy.FTP}, {"no_proxy", a.m.LegacyProxy.No},
+	} {
+		if legacy[1] != "" {
+			set(legacy[0], legacy[1])
+			set(strings.ToUpper(legacy[0]), legacy[1])
+		}
+	}
 	if a.m.Juju4() {
 		set("JUJU_CHARM_TRACE_CONFIG_HTTP", "")
 		set("JUJU_CHARM_TRACE_CONFIG_GRPC", "")
@@ -121,6 +130,10 @@ func (a *Agent) executionEnv(set func(key, value string)) {
 	}
 	if x.CheckName != "" {
 		set("JUJU_PEBBLE_CHECK_NAME", x.CheckName)
+	}
+	if x.TargetBase != "" {
+		set("JUJU_TARGET_BASE", x.TargetBase)
+		set("JUJU_TARGET_SERIES", x.TargetSeries)
 	}
 	if x.Secret != "" {
 		set("JUJU_SECRET_ID", x.Secret)

@@ -11,7 +11,7 @@ import (
 func (m *Model) Clone() *Model {
 	m.Lock()
 	defer m.Unlock()
-	c := &Model{Name: m.Name, UUID: m.UUID, Type: m.Type, Version: m.Version, Proxy: m.Proxy}
+	c := &Model{Name: m.Name, UUID: m.UUID, Type: m.Type, Version: m.Version, Proxy: m.Proxy, LegacyProxy: m.LegacyProxy}
 	c.Applications = cloneMap(m.Applications, (*Application).Clone)
 	c.Secrets = cloneMap(m.Secrets, (*Secret).Clone)
 	if m.Relations != nil {

@@ -55,6 +55,9 @@ type Model struct {
 	Secrets map[string]*Secret `json:"secrets"`
 	// Proxy are the model's proxy settings for charms.
 	Proxy Proxy `json:"proxy,omitzero"`
+	// LegacyProxy are the http-proxy settings and their like, which hooks see as
+	// http_proxy, HTTP_PROXY and so on, where they are set.
+	LegacyProxy Proxy `json:"legacy-proxy,omitzero"`
 	// Credential is what credential-get shows to trusted applications;
 	// nil means that the cloud has none.
 	Credential *Credential `json:"credential,omitempty"`
