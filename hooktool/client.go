@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -75,12 +76,12 @@ func (c *Client) read(ctx context.Context, v any, tool string, args ...string) e
 	err = dec.Decode(v)
 	if err == nil {
 		if _, more := dec.Token(); more != io.EOF {
-			err = fmt.Errorf("more than one value")
+			err = errors.New("more than one value")
 		}
 	}
 	if err != nil {
-		// The output itself may be secret.
-		return &Error{Tool: tool, Message: fmt.Sprintf("cannot understand its output of %d bytes: %v", len(out), err), Err: err}
+		// The output may be secret, and errors of package json quote it.
+		return &Error{Tool: tool, Message: fmt.Sprintf("cannot understand its output of %d bytes, near byte %d", len(out), dec.InputOffset())}
 	}
 	return nil
 }
