@@ -72,8 +72,18 @@ about it. With -n 2 it explains the hook before the last one, and so on.
 `}, explain},
 		{Command{Name: "trace", Short: "show what happened in the last hooks", Long: `
 Shows the last hooks: the handlers that ran, in which round, how long they took,
-and the flags that changed. -n says how many hooks.
+and the flags that changed. -n says how many hooks. With --html it writes all
+hooks on record as a page with a timeline, which needs no network.
 `}, trace},
+		{Command{Name: "graph", Short: "show how handlers and flags are tied together", Long: `
+Shows the handlers, what each waits for, and the flags that each was seen to
+change in the hooks on record. With --html it writes a page that needs no
+network: handlers and flags as a graph to filter and click through, and the
+hooks on record as a timeline, which says of each handler why it ran or not.
+
+	juju exec --unit web/0 './dispatch graph --html /tmp/web.html'
+	juju scp web/0:/tmp/web.html .
+`}, showGraph},
 		{Command{Name: "set", Args: "FLAG...", Short: "set flags by hand", Long: `
 Sets flags, and runs the triggers that wait for them. Handlers see them in the
 next hook. It works in a hook, in juju debug-hooks and through juju exec:

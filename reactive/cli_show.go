@@ -247,8 +247,12 @@ func (c *cli) explainFlag(name string, records []Record) error {
 
 func trace(_ context.Context, c *cli) error {
 	n := c.flags.Int("n", 1, "how many hooks to show")
+	html := c.flags.String("html", "", "write a page to look at in a browser to `FILE`")
 	if err := c.parse(0, 0); err != nil {
 		return err
+	}
+	if *html != "" {
+		return c.writePage(*html, "timeline")
 	}
 	records, err := ReadRecords(c.process.Dir)
 	if err != nil {

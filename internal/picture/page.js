@@ -687,6 +687,9 @@ function showNodeDetail(g, all, flags) {
     const waits = kind => all.filter(l => l.flag === name && l.kind === kind).map(l => go("h:" + l.handler, l.handler));
     out.push(...listOf("Waited for by", waits("needs")), ...listOf("Must not be set for", waits("lacks")));
     out.push(...listOf("Changed by", all.filter(l => l.flag === name && l.kind === "does").map(l => go("h:" + l.handler, l.handler))));
+    const triggers = (g.triggers || []).filter(t => [t.when, t.when_not, ...(t.set || []), ...(t.clear || [])].includes(name));
+    out.push(...listOf("Triggers", triggers.map(t => el("span", {}, t.when ? "when set: " : "when cleared: ", go("f:" + (t.when || t.when_not), t.when || t.when_not),
+      ...(t.set || []).flatMap(f => [" sets ", go("f:" + f, f)]), ...(t.clear || []).flatMap(f => [" clears ", go("f:" + f, f)])))));
     if (hooks.length) out.push(el("p", {}, el("a", {className: "link", textContent: "hooks in which it changed", onclick: () => { setFilter("flag:" + quoted(name)); tab("timeline"); }})));
   }
   $("node").replaceChildren(...out.filter(Boolean));

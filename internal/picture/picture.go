@@ -97,6 +97,15 @@ type Graph struct {
 	Applications []string  `json:"applications,omitempty"`
 	Flags        []Flag    `json:"flags"`
 	Handlers     []Handler `json:"handlers"`
+	Triggers     []Trigger `json:"triggers,omitempty"`
+}
+
+// A Trigger changes flags when another flag is set (When) or cleared (WhenNot).
+type Trigger struct {
+	When    string   `json:"when,omitempty"`
+	WhenNot string   `json:"when_not,omitempty"`
+	Set     []string `json:"set,omitempty"`
+	Clear   []string `json:"clear,omitempty"`
 }
 
 // A Flag is a flag of a charm. Source says who sets it if not the charm's own
