@@ -31,11 +31,11 @@ func (u *unit) begin(h Hook) {
 			ur.enter()
 		}
 	}
-	ur := u.relation(h.Relation)
 	switch h.relationKind() {
 	case "joined":
-		if !ur.join.has(h.Remote) {
-			m.units[h.Remote].relation(h.Relation).enter()
+		// A hook that runs again may be about a unit that is gone by now.
+		if other := m.units[h.Remote]; other != nil {
+			other.relation(h.Relation).enter()
 		}
 	case "departed", "broken":
 		if u.dying {

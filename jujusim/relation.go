@@ -88,9 +88,10 @@ func (r *relation) commit(owner string, writer *unit) {
 	for _, other := range r.sides[r.remote(owner).Application].list {
 		if other.u == writer {
 			other.app = bag.seen
-			other.appDue = false
+			other.appDue, other.appFirst = false, false
 		} else if other.entered {
 			other.appDue = other.app.stamp != bag.stamp
+			other.appFirst = other.appFirst && other.appDue
 		}
 		other.update()
 	}

@@ -50,10 +50,19 @@ func (m *Model) Next() (h Hook, ok bool) {
 		}
 		m.ready.remove(u)
 		if u.work() {
-			m.stalled = append(m.stalled, u.name)
+			m.stalled = append(m.stalled, u.stall())
 		}
 	}
 	return Hook{}, false
+}
+
+// stall says what a unit has to do and cannot.
+func (u *unit) stall() string {
+	h, ok := u.choose(false)
+	if !ok {
+		return u.name + ": nothing was chosen"
+	}
+	return fmt.Sprintf("%s: %v", h, u.legal(h))
 }
 
 // Legal says why Juju would not run that hook now, or nil if it might.
@@ -118,7 +127,7 @@ func (m *Model) Settle(ctx context.Context) error {
 	m.stalled = nil
 	m.mu.Unlock()
 	if len(stalled) > 0 {
-		return fmt.Errorf("cannot settle the model: nothing that these units have to do is legal: %v", stalled)
+		return fmt.Errorf("cannot settle the model: what units have to do is not legal: %s", strings.Join(stalled, "; "))
 	}
 	var errs []error
 	for _, e := range m.Failed() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/charmed-go/charms/jujusim/model"
 )
@@ -158,9 +159,9 @@ func (s Status) String() string {
 	t := table{{"Model", "Version"}, {s.Model, s.Version}}
 	t.print(&b)
 	if len(s.Applications) > 0 {
-		t = table{{"App", "Version", "Status", "Scale", "Charm", "Rev", "Message"}}
+		t = table{{"App", "Version", "Status", ">Scale", "Charm", "Channel", ">Rev", "Exposed", "Message"}}
 		for _, a := range s.Applications {
-			t = append(t, []string{a.Name, a.Version, a.Status, fmt.Sprint(a.Units), a.Charm, fmt.Sprint(a.Revision), a.Message})
+			t = append(t, []string{a.Name, a.Version, a.Status, fmt.Sprint(a.Units), a.Charm, "", fmt.Sprint(a.Revision), "no", a.Message})
 		}
 		b.WriteByte('\n')
 		t.print(&b)
@@ -203,20 +204,34 @@ func (u UnitStatus) row(indent string) []string {
 	return []string{name, u.Workload, u.Agent, u.Machine, u.Address, strings.Join(u.Ports, ","), u.Message}
 }
 
-// A table is printed with two spaces between its columns.
+// A table is printed with two spaces between its columns. A title that starts
+// with ">" is that of a column aligned to the right.
 type table [][]string
 
 func (t table) print(b *strings.Builder) {
+	right := make([]bool, len(t[0]))
+	for i, title := range t[0] {
+		t[0][i], right[i] = strings.CutPrefix(title, ">")
+	}
 	widths := make([]int, len(t[0]))
 	for _, row := range t {
 		for i, cell := range row {
-			widths[i] = max(widths[i], len([]rune(cell)))
+			row[i] = strings.Join(strings.Fields(cell), " ")
+			if strings.HasPrefix(cell, "  ") {
+				row[i] = "  " + row[i]
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
 	}
 	for _, row := range t {
 		line := ""
 		for i, cell := range row {
-			line += cell + strings.Repeat(" ", widths[i]-len([]rune(cell))+2)
+			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if right[i] {
+				line += space + cell + "  "
+			} else {
+				line += cell + space + "  "
+			}
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
