@@ -20,7 +20,8 @@ import (
 // Other users of the machine can read the arguments of a running program, so
 // Exec moves the content of secrets (KEY=VALUE arguments of secret-add and
 // secret-set) into files that only this user can read, in memory where
-// possible, and removes them when the tool has ended. The arguments of
+// possible, and removes them when the tool has ended (only a SIGKILL of the
+// charm in between leaves them behind). The arguments of
 // leader-set, action-set and the rest have no other way than the command line,
 // and a limit of 128 KiB each.
 type Exec struct {
@@ -76,7 +77,7 @@ func (e *Exec) Call(ctx context.Context, call Call) (Result, error) {
 	res := Result{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 	var exit *exec.ExitError
 	switch {
-	case err == nil, errors.As(err, &exit) && exit.Exited():
+	case err == nil, errors.As(err, &exit) && exit.Exited(), errors.Is(err, exec.ErrWaitDelay):
 		return res, nil
 	case ctx.Err() != nil:
 		return Result{}, fmt.Errorf("%w: %w", ErrUnanswered, context.Cause(ctx))

@@ -502,13 +502,11 @@ func TestFallbackRunsNothingTwice(t *testing.T) {
 	t.Parallel()
 	env, record := executables(t, "tell", "secret-add", "storage-add", "is-leader", "relation-ids")
 	var added atomic.Int32
-	var cut func()
 	a := newAgent(t, func(conn net.Conn) {
-		cut = func() { conn.Close() }
 		serveAs(t, "Jujuc", func(req Request) (Response, error) {
 			if req.CommandName == "storage-add" {
 				added.Add(1)
-				cut() // it has run, and the answer is lost
+				conn.Close() // it has run, and the answer is lost
 			}
 			return Response{Stdout: []byte("true\n")}, nil
 		})(conn)
