@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -22,12 +23,18 @@ func (c *cli) open(ctx context.Context) (r *run, closeRun func(), err error) {
 	}
 	calls := &counter{Transport: client}
 	r = newRun(c.charm, c.process, calls)
-	if err := r.open(ctx); err != nil {
+	closeRun = func() {
+		if closer, ok := r.store.(io.Closer); ok {
+			closer.Close()
+		}
 		client.Close()
+	}
+	if err := r.open(ctx); err != nil {
+		closeRun()
 		return nil, nil, err
 	}
 	r.loadFlags()
-	return r, func() { client.Close() }, nil
+	return r, closeRun, nil
 }
 
 // setFlags is the commands set and clear.

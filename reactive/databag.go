@@ -128,13 +128,13 @@ func (b *Databag) SetRaw(key, value string) error {
 }
 
 // Delete removes key, also for the remote side, and reports whether it was
-// there. It fails only if the databag can only be read ([ErrReadOnly]).
+// there. It fails only if it was and the databag can only be read ([ErrReadOnly]).
 func (b *Databag) Delete(key string) (bool, error) {
-	if b.was == nil {
-		return false, fmt.Errorf("cannot delete %q: %w", key, ErrReadOnly)
-	}
 	if !b.Has(key) {
 		return false, nil
+	}
+	if b.was == nil {
+		return false, fmt.Errorf("cannot delete %q: %w", key, ErrReadOnly)
 	}
 	delete(b.data, key)
 	b.order = slices.DeleteFunc(b.order, func(k string) bool { return k == key })

@@ -45,6 +45,7 @@ type run struct {
 	event   Event
 	unit    string
 	tools   *hooktool.Client
+	store   unitdata.Store
 	data    *unitdata.Data
 	set     *flags.Set
 	log     *slog.Logger

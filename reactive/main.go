@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/unitdata"
@@ -56,6 +57,7 @@ func Main(newCharm func() *Charm) {
 		signal.Reset()
 		if s, ok := caught.(syscall.Signal); ok {
 			_ = syscall.Kill(os.Getpid(), s)
+			time.Sleep(time.Second) // until it comes
 		}
 		os.Exit(1)
 	}
@@ -124,9 +126,10 @@ func DispatchRecord(ctx context.Context, newCharm func() *Charm, p hooktool.Proc
 		}
 	}
 	record := r.record.end(err)
-	if logErr := r.conclude(ctx, record, err); err == nil {
-		err = logErr
+	if closer, ok := r.store.(io.Closer); ok {
+		err = errors.Join(err, closer.Close())
 	}
+	r.conclude(ctx, record, err)
 	return record, err
 }
 
@@ -148,29 +151,28 @@ func (r *run) open(ctx context.Context) error {
 	if r.unit == "" {
 		return errors.New("cannot tell which unit this is: JUJU_UNIT_NAME is not set")
 	}
-	var store unitdata.Store = unitdata.NewJujuState(r.tools)
+	r.store = unitdata.NewJujuState(r.tools)
 	if r.charm.openStore != nil {
 		var err error
-		if store, err = r.charm.openStore(r.tools, r.process); err != nil {
+		if r.store, err = r.charm.openStore(r.tools, r.process); err != nil {
 			return err
 		}
 	}
-	data, err := unitdata.Open(ctx, store)
+	data, err := unitdata.Open(ctx, r.store)
 	r.data = data
 	return err
 }
 
 // conclude logs in one line how the dispatch went, and adds its record to those
-// in the charm directory.
-func (r *run) conclude(ctx context.Context, record *Record, err error) error {
+// in the charm directory. Of an error nothing is logged: it is the last line
+// that the hook prints.
+func (r *run) conclude(ctx context.Context, record *Record, err error) {
 	if writeErr := appendRecord(r.process.Dir, record); writeErr != nil {
 		r.log.WarnContext(ctx, "cannot keep the record of this hook", "error", writeErr)
 	}
-	if err != nil {
-		return nil // the error is the hook's last line
+	if err == nil {
+		r.log.InfoContext(ctx, record.Summary())
 	}
-	r.log.InfoContext(ctx, record.Summary())
-	return nil
 }
 
 // Program returns what runs the charm that newCharm makes in a process that is

@@ -86,8 +86,8 @@ func (d *Data) Raw(key string) (json.RawMessage, bool) {
 	return text, ok
 }
 
-// Set stores v, encoded as JSON, under key. It fails if v cannot be encoded,
-// holds NaN or an infinity, or the key is longer than [MaxKey].
+// Set stores v, encoded as JSON, under key. It fails if v cannot be encoded
+// or the key is longer than [MaxKey].
 func (d *Data) Set(key string, v any) error {
 	if len(key) > MaxKey {
 		return fmt.Errorf("cannot store the unit's data %.40q…: the key has %d bytes, more than %d: %w", key, len(key), MaxKey, ErrTooLarge)
@@ -95,9 +95,6 @@ func (d *Data) Set(key string, v any) error {
 	text, err := canonicaljson.Encode(v)
 	if err != nil {
 		return fmt.Errorf("cannot store the unit's data %q: %w", key, err)
-	}
-	if !json.Valid([]byte(text)) {
-		return fmt.Errorf("cannot store the unit's data %q: NaN and Infinity are not JSON", key)
 	}
 	if was, ok := d.entries[key]; ok && sameValue(was, text) {
 		return nil

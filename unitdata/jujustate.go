@@ -47,14 +47,10 @@ func NewJujuState(tools *hooktool.Client) *JujuState {
 	return &JujuState{tools: tools, seen: make(map[Bag]string)}
 }
 
+// rootKey is the key of the document, or of its first piece. The document has
+// all entries under "data", and under "seen" how many bytes the values under
+// seen.* take.
 const rootKey = "reactive"
-
-// document is what all pieces make up.
-type document struct {
-	Data map[string]json.RawMessage `json:"data"`
-	// Seen is how many bytes the values under seen.* take.
-	Seen int `json:"seen"`
-}
 
 // Load implements [Store].
 func (s *JujuState) Load(ctx context.Context) (map[string]json.RawMessage, error) {
@@ -88,12 +84,17 @@ func (s *JujuState) Load(ctx context.Context) (map[string]json.RawMessage, error
 		}
 		text = b.String()
 	}
-	var doc document
-	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+	doc, err := canonicaljson.Members(text)
+	if err != nil {
 		return nil, fmt.Errorf("cannot read the charm state %q: %w", rootKey, err)
 	}
-	s.entries, s.total = doc.Data, doc.Seen
-	return maps.Clone(doc.Data), nil
+	if s.entries, err = canonicaljson.Members(string(doc["data"])); err != nil {
+		return nil, fmt.Errorf("cannot read the charm state %q: %w", rootKey, err)
+	}
+	if s.total, err = strconv.Atoi(string(doc["seen"])); err != nil {
+		return nil, fmt.Errorf("cannot read the charm state %q: %w", rootKey, err)
+	}
+	return maps.Clone(s.entries), nil
 }
 
 func pieceKey(i int) string {
@@ -178,7 +179,7 @@ func (s *JujuState) Commit(ctx context.Context, changes Changes) error {
 	if err := checkTotal(entries, total); err != nil {
 		return err
 	}
-	text, err := canonicaljson.Encode(document{entries, total})
+	text, err := canonicaljson.Encode(map[string]any{"data": entries, "seen": total})
 	if err != nil {
 		return fmt.Errorf("cannot encode the charm state: %w", err)
 	}
