@@ -152,9 +152,13 @@ type Amphora struct {
 	Address netip.Addr `json:"address"`
 	// Position, if positive, is the amphora's place for hashing: one that takes
 	// over the place of another gets its clients, and nobody else moves. Two
-	// amphorae of a distributor do not share one. 0 hashes by ID.
+	// amphorae of a distributor do not share one, and none is beyond
+	// [MaxPosition]. 0 hashes by ID.
 	Position int `json:"position,omitempty"`
 }
+
+// MaxPosition is the highest position of an amphora.
+const MaxPosition = 1 << 16
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 
@@ -177,8 +181,8 @@ func (a Amphora) Validate() error {
 	if !a.Address.IsValid() || a.Address.IsUnspecified() || a.Address.IsMulticast() || a.Address.Zone() != "" {
 		errs = append(errs, &Unsupported{Field: "backends", Reason: fmt.Sprintf("not the address of an amphora: %q", a.Address)})
 	}
-	if a.Position < 0 {
-		errs = append(errs, &Unsupported{Field: "backends", Reason: fmt.Sprintf("position %d is negative", a.Position)})
+	if a.Position < 0 || a.Position > MaxPosition {
+		errs = append(errs, &Unsupported{Field: "backends", Reason: fmt.Sprintf("position %d is not between 0 and %d", a.Position, MaxPosition)})
 	}
 	return errors.Join(errs...)
 }

@@ -154,7 +154,7 @@ func testKill(t *testing.T, newDriver func(*testing.T, string) Setup) {
 		for _, back := range []bool{false, true} {
 			name := name
 			if back {
-				name += ", reverted"
+				name += " reverted"
 			}
 			t.Run(name, func(t *testing.T) {
 				killOperation(t, newDriver, order{Test: parent, Op: n, Back: back}, &all)
