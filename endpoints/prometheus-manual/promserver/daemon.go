@@ -127,7 +127,9 @@ func (d Daemon) awaitReady(ctx context.Context, ended <-chan error) error {
 	defer deadline.Stop()
 	client := d.Client()
 	for {
-		err := client.Ready(ctx)
+		try, cancel := context.WithTimeout(ctx, time.Second)
+		err := client.Ready(try)
+		cancel()
 		if err == nil {
 			return nil
 		}
@@ -137,7 +139,7 @@ func (d Daemon) awaitReady(ctx context.Context, ended <-chan error) error {
 		case end := <-ended:
 			return fmt.Errorf("cannot start Prometheus: it ended (%v), its last words: %s", end, d.lastWords())
 		case <-deadline.C:
-			return fmt.Errorf("Prometheus is not ready: %w", err)
+			return fmt.Errorf("cannot start Prometheus: it is not ready: %w", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
