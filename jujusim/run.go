@@ -251,15 +251,7 @@ func (r *Running) run() {
 		}
 		argv = []string{file}
 	}
-	cmd := exec.CommandContext(r.ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = r.u.dir, r.dispatch.Env
-	cmd.Stdout, cmd.Stderr = &r.stdout, &r.stderr
-	if r.stdin != "" {
-		cmd.Stdin = strings.NewReader(r.stdin)
-	}
-	// A service that the charm starts may keep its output open.
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
+	err := r.execute(argv)
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil
 	}
@@ -278,6 +270,26 @@ func (r *Running) run() {
 	default:
 		r.code = 1
 		fmt.Fprintf(&r.stderr, "cannot run %s: %v\n", argv[0], err)
+	}
+}
+
+// execute runs the charm's program. A file that was just written is busy as
+// long as another process, started meanwhile, has not closed it; that passes.
+func (r *Running) execute(argv []string) error {
+	for try := 0; ; try++ {
+		cmd := exec.CommandContext(r.ctx, argv[0], argv[1:]...)
+		cmd.Dir, cmd.Env = r.u.dir, r.dispatch.Env
+		cmd.Stdout, cmd.Stderr = &r.stdout, &r.stderr
+		if r.stdin != "" {
+			cmd.Stdin = strings.NewReader(r.stdin)
+		}
+		// A service that the charm starts may keep its output open.
+		cmd.WaitDelay = time.Second
+		err := cmd.Run()
+		if !errors.Is(err, syscall.ETXTBSY) || try == 100 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
