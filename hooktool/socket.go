@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/rpc"
 	"path/filepath"
 	"strings"
 )
@@ -22,8 +21,7 @@ import (
 // Socket must not outlive the process of the hook. Go closes it at exec, so
 // programs started by the charm do not inherit it.
 type Socket struct {
-	conn      net.Conn
-	client    *rpc.Client
+	client    *rpcClient
 	contextID string
 	token     string
 	dir       string
@@ -71,8 +69,7 @@ func DialSocket(ctx context.Context, p Process) (*Socket, error) {
 		return nil, fmt.Errorf("cannot reach the unit agent: %w", err)
 	}
 	return &Socket{
-		conn:      conn,
-		client:    rpc.NewClient(conn),
+		client:    newRPCClient(conn),
 		contextID: id,
 		token:     p.Getenv("JUJU_AGENT_TOKEN"),
 		dir:       dir,
@@ -105,41 +102,29 @@ func (s *Socket) Call(ctx context.Context, call Call) (Result, error) {
 		Stdin:       call.Stdin,
 		Token:       s.token,
 	}
-	resp := new(response)
-	done := make(chan *rpc.Call, 1)
-	// Sending blocks when the agent does not read; ctx must still count then.
-	go s.client.Go("Jujuc.Main", req, resp, done)
+	replies, err := s.client.call("Jujuc.Main", req)
+	if err != nil {
+		return Result{}, err
+	}
 	select {
 	case <-ctx.Done():
 		return Result{}, fmt.Errorf("%w: %w", ErrUnanswered, context.Cause(ctx))
-	case c := <-done:
-		if c.Error == nil {
-			return Result{Code: resp.Code, Stdout: resp.Stdout, Stderr: resp.Stderr}, nil
+	case r := <-replies:
+		switch {
+		case r.err != nil:
+			return Result{}, fmt.Errorf("%w: %w", ErrUnanswered, r.err)
+		case strings.HasPrefix(r.refusal, "rpc: "), strings.HasPrefix(r.refusal, "gob: "):
+			// What net/rpc and gob say on the agent's side, before any tool is run.
+			return Result{}, fmt.Errorf("the unit agent does not speak the protocol: %s", r.refusal)
+		case r.refusal != "":
+			return Result{Code: 1, Stderr: []byte("ERROR " + r.refusal + "\n")}, nil
 		}
-		return refused(c.Error)
+		return Result(r.response), nil
 	}
-}
-
-// refused tells the agent's own refusals from failures of the protocol.
-func refused(err error) (Result, error) {
-	var text rpc.ServerError
-	if !errors.As(err, &text) {
-		if errors.Is(err, rpc.ErrShutdown) {
-			return Result{}, fmt.Errorf("connection to the unit agent is closed: %w", err)
-		}
-		return Result{}, fmt.Errorf("%w: %w", ErrUnanswered, err)
-	}
-	// What net/rpc and gob say on the agent's side, before any tool is run.
-	if strings.HasPrefix(string(text), "rpc: ") || strings.HasPrefix(string(text), "gob: ") {
-		return Result{}, fmt.Errorf("the unit agent does not speak the protocol: %w", err)
-	}
-	return Result{Code: 1, Stderr: []byte("ERROR " + string(text) + "\n")}, nil
 }
 
 // Close closes the connection; calls under way fail.
 func (s *Socket) Close() error {
-	if err := s.client.Close(); err != nil && !errors.Is(err, rpc.ErrShutdown) {
-		return fmt.Errorf("cannot close the connection to the unit agent: %w", err)
-	}
+	s.client.close()
 	return nil
 }
