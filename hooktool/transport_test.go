@@ -338,4 +338,3 @@ func TestExecHidesContent(t *testing.T) {
 const someID = "d41k9m8cf42c738e1rtg"
 
 var content2 = map[string]string{"password": "hunter2"}
-
