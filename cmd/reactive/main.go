@@ -36,10 +36,13 @@ var errUsage = errors.New("usage")
 var errFound = errors.New("found")
 
 func commands() []command {
-	return []command{packCommand()}
+	return []command{packCommand(), simulateCommand()}
 }
 
 func main() {
+	if code, ok := runAsHookTool(os.Args); ok {
+		os.Exit(code)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr})
 	stop()
