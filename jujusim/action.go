@@ -28,19 +28,33 @@ type ActionResult struct {
 // error says that it was not run at all: there is no such unit or action, the
 // parameters do not fit, or the unit is busy. An action that failed is a result.
 func (m *Model) RunAction(ctx context.Context, unit, name string, params map[string]any) (*ActionResult, error) {
-	r, err := m.startAction(ctx, unit, name, params)
+	r, err := m.StartAction(ctx, unit, name, params)
 	if err != nil {
-		return nil, fmt.Errorf("cannot run action %s on %s: %w", name, unit, err)
+		return nil, err
 	}
 	d, err := r.Wait()
 	if err != nil {
 		return nil, fmt.Errorf("cannot run action %s on %s: %w", name, unit, err)
 	}
-	result := &ActionResult{ID: d.Getenv("JUJU_ACTION_UUID"), Unit: unit, Name: name, Dispatch: d, Log: r.result.Changes.ActionLog}
-	if a := r.result.Changes.Action; a != nil {
+	return d.actionResult(), nil
+}
+
+// StartAction starts an action as RunAction does, and returns while it runs.
+func (m *Model) StartAction(ctx context.Context, unit, name string, params map[string]any) (*Running, error) {
+	r, err := m.startAction(ctx, unit, name, params)
+	if err != nil {
+		return nil, fmt.Errorf("cannot run action %s on %s: %w", name, unit, err)
+	}
+	return r, nil
+}
+
+// actionResult is what became of the action that the dispatch ran.
+func (d *Dispatch) actionResult() *ActionResult {
+	result := &ActionResult{ID: d.Getenv("JUJU_ACTION_UUID"), Unit: d.Unit, Name: d.Getenv("JUJU_ACTION_NAME"), Dispatch: d, Log: d.Changes.ActionLog}
+	if a := d.Changes.Action; a != nil {
 		result.Status, result.Message, result.Results = a.Status, a.Message, a.Results
 	}
-	return result, nil
+	return result
 }
 
 func (m *Model) startAction(ctx context.Context, unit, name string, params map[string]any) (*Running, error) {
@@ -108,15 +122,24 @@ type ExecResult struct {
 // changed is committed whatever their exit code is. The error says that they
 // were not run at all.
 func (m *Model) Exec(ctx context.Context, unit string, opts ExecOptions) (*ExecResult, error) {
-	r, err := m.startExec(ctx, unit, opts)
+	r, err := m.StartExec(ctx, unit, opts)
 	if err != nil {
-		return nil, fmt.Errorf("cannot run commands on %s: %w", unit, err)
+		return nil, err
 	}
 	d, err := r.Wait()
 	if err != nil {
 		return nil, fmt.Errorf("cannot run commands on %s: %w", unit, err)
 	}
 	return &ExecResult{Code: r.code, Stdout: r.stdout.String(), Stderr: r.stderr.String(), Dispatch: d}, nil
+}
+
+// StartExec starts commands as Exec does, and returns while they run.
+func (m *Model) StartExec(ctx context.Context, unit string, opts ExecOptions) (*Running, error) {
+	r, err := m.startExec(ctx, unit, opts)
+	if err != nil {
+		return nil, fmt.Errorf("cannot run commands on %s: %w", unit, err)
+	}
+	return r, nil
 }
 
 func (m *Model) startExec(ctx context.Context, unit string, opts ExecOptions) (*Running, error) {

@@ -52,7 +52,7 @@ func (u *unit) setStatus(status, message string) {
 func (u *unit) ended(r *Running) []Event {
 	switch r.dispatch.Outcome {
 	case Killed:
-		u.stuck = &stuck{hook: r.hook}
+		u.stuck = &stuck{hook: r.hook, failed: r.orphan, tries: 1, reason: "the unit agent was killed"}
 		u.update()
 		return nil
 	case Failed:
@@ -94,11 +94,10 @@ func (u *unit) ran(h Hook, config uint64, bag seen) []Event {
 		if !u.configured {
 			u.configured, u.queued = true, "start"
 		}
+		// One setting gives one or two hooks.
 		u.configAgain = u.configSeen != config && u.started
+		u.configTwice = u.configAgain && u.m.rng.IntN(4) == 0
 		u.configSeen = config
-		if u.configAgain && u.m.rng.IntN(4) > 0 {
-			u.configAgain = u.m.opts.possible
-		}
 	case "start":
 		u.queued, u.started = "", true
 		if s := u.data.Status; s.Status == "maintenance" && s.Message == "installing charm software" {
@@ -188,7 +187,7 @@ func (ur *unitRelation) ran(kind, remote string, bag seen) {
 }
 
 // again says whether something that may be announced once more is.
-func (m *Model) again() bool { return !m.opts.possible && m.rng.IntN(8) == 0 }
+func (m *Model) again() bool { return m.rng.IntN(8) == 0 }
 
 // vanish ends a unit: it is in no relation any more, and no leader.
 func (u *unit) vanish() []Event {

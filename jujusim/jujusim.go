@@ -45,9 +45,6 @@ type Options struct {
 	// MixedContainers lets a subordinate unit meet all units of the principal
 	// application, as Juju 4.0.15 was seen to do.
 	MixedContainers bool
-	// possible keeps what may happen but need not for those who choose the hooks
-	// themselves.
-	possible bool
 	// OnEvent is called with everything that happens, in order, from the
 	// goroutine that drives the model. It may look at the model.
 	OnEvent func(Event)

@@ -20,6 +20,8 @@ func (u *unit) legal(h Hook) error {
 		return fmt.Errorf("it runs %s", u.running.title())
 	case u.machine.running != nil:
 		return fmt.Errorf("its machine runs %s of %s", u.machine.running.title(), u.machine.running.u.name)
+	case u.stuck != nil && h == u.stuck.hook && !u.retries():
+		return errors.New("the unit is in error")
 	case u.stuck != nil && h == u.stuck.hook:
 		return nil
 	case u.stuck != nil:

@@ -465,6 +465,17 @@ func (m *Model) Resolve(unit string, retry bool) error {
 	return nil
 }
 
+// SetRetries changes how often in a row a failed hook is run again by itself, as
+// the model option automatically-retry-hooks does.
+func (m *Model) SetRetries(n int) {
+	m.lock()
+	defer m.unlock()
+	m.opts.Retries = n
+	for _, u := range m.units {
+		u.update()
+	}
+}
+
 // skip takes a failed hook as run.
 func (u *unit) skip(h Hook) []Event {
 	m := u.m

@@ -5,7 +5,7 @@ package jujusim
 // now and then it has not noticed something yet and does what comes later.
 func (u *unit) pick() (Hook, bool) {
 	if u.stuck != nil {
-		return u.stuck.hook, !u.stuck.failed || u.stuck.tries <= u.m.opts.Retries
+		return u.stuck.hook, u.retries()
 	}
 	for range 2 {
 		if h, ok := u.choose(true); ok && u.legal(h) == nil {
@@ -50,7 +50,7 @@ func (u *unit) choose(late bool) (Hook, bool) {
 		return u.end()
 	case u.charm != u.app.charm && !m.late(late):
 		return hook("upgrade-charm")
-	case !u.configured || (u.configSeen != u.app.configStamp || u.configAgain) && !m.late(late):
+	case !u.configured || (u.configSeen != u.app.configStamp || u.configTwice) && !m.late(late):
 		return hook("config-changed")
 	}
 	if u.busy.len() > 0 {

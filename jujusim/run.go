@@ -59,6 +59,8 @@ type Running struct {
 	calls int
 	log   []LogLine
 	dead  bool
+	// orphan says that it was killed with its agent.
+	orphan bool
 
 	result *agent.Result
 	err    error
@@ -343,6 +345,18 @@ func (r *Running) Kill() {
 		r.cancel(ErrKilled)
 	}
 }
+
+// KillAgent kills the process together with the unit's agent, which starts
+// again. Unless failed hooks are retried the unit is then in error for the hook.
+func (r *Running) KillAgent() {
+	r.mu.Lock()
+	r.orphan = true
+	r.mu.Unlock()
+	r.Kill()
+}
+
+// Done is closed when the process has ended and Wait does not wait any more.
+func (r *Running) Done() <-chan struct{} { return r.done }
 
 func (r *Running) killed() bool {
 	r.mu.Lock()

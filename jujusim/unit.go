@@ -76,9 +76,11 @@ type unit struct {
 	// news that the unit has not acted upon
 	elected, settings, updateStatus bool
 	configSeen                      uint64
-	configAgain                     bool
-	secrets, storage                []Hook
-	secretSeen                      map[string]int // latest revision that was announced
+	// configAgain says that config-changed may come once more without a new
+	// change, configTwice that it will.
+	configAgain, configTwice bool
+	secrets, storage         []Hook
+	secretSeen               map[string]int // latest revision that was announced
 	// stuck is the hook that failed or was killed and has to come again.
 	stuck *stuck
 
@@ -170,12 +172,15 @@ func (u *unit) work() bool {
 	case u.gone || u.running != nil || u.machine.running != nil:
 		return false
 	case u.stuck != nil:
-		return !u.stuck.failed || u.stuck.tries <= u.m.opts.Retries
+		return u.retries()
 	}
 	return !u.installed || u.dying || u.queued != "" || u.elected || u.settings || u.updateStatus ||
 		len(u.secrets) > 0 || len(u.storage) > 0 || u.charm != u.app.charm ||
-		!u.configured || u.configSeen != u.app.configStamp || u.busy.len() > 0
+		!u.configured || u.configSeen != u.app.configStamp || u.configTwice || u.busy.len() > 0
 }
+
+// retries says whether the hook that did not end well runs again by itself.
+func (u *unit) retries() bool { return !u.stuck.failed || u.stuck.tries <= u.m.opts.Retries }
 
 func (u *unit) relation(id int) *unitRelation {
 	for _, ur := range u.relations {
