@@ -286,6 +286,8 @@ func (r *Record) Text() string {
 			switch phase {
 			case "start":
 				fmt.Fprintln(&b, "  before the handlers")
+			case string(phaseEnd):
+				fmt.Fprintln(&b, "  after the handlers")
 			case string(phaseFlags):
 				fmt.Fprintf(&b, "  round %d\n", round)
 			default:

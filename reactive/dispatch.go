@@ -36,6 +36,7 @@ const (
 	phaseRestricted phase = "restricted"
 	phaseHooks      phase = "hooks"
 	phaseFlags      phase = "flags"
+	phaseEnd        phase = "end"
 )
 
 // run is one dispatch: a charm in one hook.
@@ -477,6 +478,7 @@ func call(ctx context.Context, h *Handler, hook *Hook) (err error) {
 
 // finish writes what the hook changed.
 func (r *run) finish(ctx context.Context) error {
+	r.phase = phaseEnd
 	r.data.SetAuthor("the framework")
 	r.record.by("")
 	if err := r.finalStatus(ctx); err != nil {

@@ -149,23 +149,12 @@ func (r *replay) end(p point) int {
 }
 
 func (r *replay) whyRan(e *Explanation, h *Handler) {
-	e.Reason = fmt.Sprintf("it ran, because %s", because(h))
 	at := slices.IndexFunc(r.last.Steps, func(s Step) bool { return !s.IsChange() && s.Handler == h.Name })
-	e.Flags = r.history(h, at, nil)
-	switch n := len(e.Runs); {
-	case n > 1:
-		e.Reason += fmt.Sprintf("; %d times, as its flags changed in between", n)
-	case e.Runs[0].Error != "":
-		e.Reason += ", and ended the hook: " + e.Runs[0].Error
-	}
-}
-
-func because(h *Handler) string {
-	var parts []string
+	var parts, deciding []string
 	for _, c := range h.On {
 		switch c.kind {
 		case onHook, onRestricted:
-			parts = append(parts, "the hook is the one it waits for")
+			parts = append(parts, "the hook is one it waits for")
 		case onAction:
 			parts = append(parts, "the action is its own")
 		case onFiles:
@@ -177,10 +166,31 @@ func because(h *Handler) string {
 		case onEvery:
 			parts = append(parts, "it runs in every hook")
 		case onFlags:
-			parts = append(parts, "its flags are as it wants them")
+			_, reasons := c.flags.Explain(r.flagsAt(at))
+			if len(reasons) == 0 {
+				parts = append(parts, "its condition always holds")
+			}
+			for _, reason := range reasons {
+				deciding = append(deciding, reason.Flag.String())
+				parts = append(parts, state(reason))
+			}
 		}
 	}
-	return strings.Join(parts, " and ")
+	e.Reason = "it ran, because " + strings.Join(parts, " and ")
+	e.Flags = r.history(h, at, deciding)
+	switch n := len(e.Runs); {
+	case n > 1:
+		e.Reason += fmt.Sprintf("; %d times, as its flags changed in between", n)
+	case e.Runs[0].Error != "":
+		e.Reason += "; it ended the hook: " + e.Runs[0].Error
+	}
+}
+
+func state(reason flags.Reason) string {
+	if reason.Set {
+		return reason.Flag.String() + " is set"
+	}
+	return reason.Flag.String() + " is not set"
 }
 
 // whyNot finds the part of a handler's condition that kept it from running.
@@ -282,11 +292,7 @@ func (r *replay) flagsBlock(c Condition, h *Handler, e *Explanation) (string, bo
 	var wanted, names []string
 	for _, reason := range reasons {
 		names = append(names, reason.Flag.String())
-		if reason.Set {
-			wanted = append(wanted, reason.Flag.String()+" is set")
-		} else {
-			wanted = append(wanted, reason.Flag.String()+" is not set")
-		}
+		wanted = append(wanted, state(reason))
 	}
 	e.Flags = r.history(h, at, names)
 	if len(wanted) == 0 {
@@ -305,13 +311,13 @@ func (r *replay) endedEarly() string {
 	return r.last.Error
 }
 
-// history tells of the flags of a handler before a step of the last record:
-// those named, or all.
+// history tells of those flags of a handler that are named, before a step of the
+// last record.
 func (r *replay) history(h *Handler, at int, only []string) []FlagHistory {
 	set := r.flagsAt(at)
 	var list []FlagHistory
 	for _, f := range h.flags {
-		if only == nil || slices.Contains(only, f.String()) {
+		if slices.Contains(only, f.String()) {
 			list = append(list, FlagHistory{Flag: f.String(), Set: set.IsSet(f), Last: r.lastChange(f.String(), at)})
 		}
 	}
@@ -377,7 +383,7 @@ func (e *Explanation) String() string {
 // String says in words when, where and by whom the flag was changed.
 func (c *FlagChange) String() string {
 	if c == nil {
-		return "for longer than the records go back"
+		return "no hook on record changed it"
 	}
 	verb := "cleared"
 	if c.Set {

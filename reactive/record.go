@@ -46,8 +46,8 @@ type Record struct {
 // A Step is one thing that happened in a dispatch: a handler ran, or a flag
 // changed.
 type Step struct {
-	// Phase is "start" before any handler, then "hooks" or "flags", or
-	// "restricted". Round counts the rounds of the flag handlers from 0.
+	// Phase is "start" before any handler, then "hooks" and "flags", or
+	// "restricted", and "end" after the handlers. Round counts the rounds of the flag handlers from 0.
 	Phase string `json:"phase"`
 	Round int    `json:"round,omitempty"`
 	// Handler is the handler that ran, or during which a flag changed; "" is
