@@ -21,9 +21,12 @@ const (
 	keyChecked       = "iperf.checked"
 )
 
-// maxChecked bounds what a peer may have published under iperf.checked for it
-// to be quoted and read, in bytes. Peers quote each other, so it grows.
-const maxChecked = 64 << 10
+// Peers quote each other under iperf.checked, so it grows. These bound how much
+// is quoted of all peers together, and how much of one is read, in bytes.
+const (
+	maxQuoted  = 64 << 10
+	maxChecked = 1 << 20
+)
 
 // A Group is some of the peers. What it is asked it answers for each of them,
 // in order; what it publishes it publishes in their relations, where all peers
@@ -289,17 +292,20 @@ func (g *Group) ReadyIperfServers(ctx context.Context) ([]Node, error) {
 // peers of the group. It takes the place of what was published before.
 //
 // As the reference does, it quotes for every peer what that had published
-// itself, unless that is longer than 64 KiB.
+// itself, but not more than 64 KiB in all.
 func (g *Group) SetIperfChecked(ctx context.Context) error {
 	bags, err := g.bags(ctx)
 	if err != nil {
 		return err
 	}
 	var list []string
+	room := maxQuoted
 	for i, b := range bags {
 		theirs := b.data.Raw(keyChecked)
-		if theirs == "" || len(theirs) > maxChecked {
+		if theirs == "" || len(theirs) > room {
 			theirs = "None"
+		} else {
+			room -= len(theirs)
 		}
 		list = append(list, theirs+" "+b.unit)
 		if err := g.publishIn(ctx, g.units[i].RelationID(), keyChecked, formatList(list)); err != nil {

@@ -11,7 +11,8 @@
 //	network.Hosts[1].Mend(t)             // all is well again
 //
 // Everything happens inside the new namespaces, the switch included, which are
-// deleted when the test ends, and by the next test if this one is killed.
+// deleted when the test ends, with the processes in them, and by the next test
+// if this one is killed.
 //
 // It takes Linux, root, and the programs ip (iproute2) and nft (nftables).
 // Where a machine lacks them tests are skipped, unless the environment variable
@@ -180,8 +181,16 @@ func ip(t testing.TB, args ...string) {
 	}
 }
 
+// deleteNamespace also ends the processes that still run in the namespace.
 func deleteNamespace(t testing.TB, name string) {
 	t.Helper()
+	if out, err := exec.Command("ip", "netns", "pids", name).Output(); err == nil {
+		for _, field := range strings.Fields(string(out)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 1 {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
 	if out, err := exec.Command("ip", "netns", "del", name).CombinedOutput(); err != nil {
 		t.Errorf("cannot delete network namespace %s: %v: %s", name, err, out)
 	}
