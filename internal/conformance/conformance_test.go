@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 )
@@ -160,4 +161,33 @@ func readGzip(path string) ([]byte, error) {
 		return nil, err
 	}
 	return io.ReadAll(z)
+}
+
+// Every deviation has its row with its reason, and no row names a quirk that
+// is not skipped or mended.
+func TestDeviationsDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "deviations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, quirk := range deviates {
+		row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(quirk) + "` (\\| [^|]+[^| ] ){3}\\|$")
+		if len(row.FindAll(text, -1)) != 1 {
+			t.Errorf("docs/reference/deviations.md has no row, or several, for the quirk %q", quirk)
+		}
+	}
+}
+
+// A family without vectors is a failure, not a pass.
+func TestMissingVectors(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := readVectors(dir, "values"); err == nil {
+		t.Error("a missing file passes")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "values.jsonl"), []byte("\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readVectors(dir, "values"); err == nil {
+		t.Error("an empty file passes")
+	}
 }
