@@ -315,11 +315,9 @@ func (r *Requester[Req, Resp]) find(ctx context.Context, _ *Hook) error {
 		r.read(rel, nil, NewDatabag(data, false))
 	}
 	for request := range r.list.Values() {
-		units := request.relation.units
-		if err := r.run.fetch(ctx, units); err != nil {
-			return err
-		}
-		for u := range units.Values() {
+		// One after the other: usually the first unit has the response, and the
+		// others need not be read.
+		for u := range request.relation.units.Values() {
 			bag, err := u.Received(ctx)
 			if err != nil {
 				return err
