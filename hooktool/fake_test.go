@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/jujusim/jujuc"
 )
 
 // tools is a Transport made of a function.
@@ -150,7 +151,7 @@ func shortDir(tb testing.TB) string {
 }
 
 // helperEnv makes this test binary be a hook tool: "tell" prints and records
-// how it was run, "jujuc" asks the agent, as Juju's own do, "die" kills itself
+// how it was run, "jujuc" asks the agent, as Juju's own do, "jujusim" is the simulated Juju's, "die" kills itself
 // and "hang" waits for the end of its input.
 const helperEnv = "HOOKTOOL_TEST_HELPER"
 
@@ -181,6 +182,8 @@ func helper(mode string) int {
 	case "hang":
 		io.ReadAll(os.Stdin)
 		select {}
+	case "jujusim":
+		return jujuc.Main(r.Tool, r.Args)
 	case "jujuc":
 		conn, err := net.Dial("unix", os.Getenv("JUJU_AGENT_SOCKET_ADDRESS"))
 		if err != nil {
