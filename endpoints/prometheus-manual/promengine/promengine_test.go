@@ -179,7 +179,7 @@ func TestDaemon(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	started, err := daemon.Start(ctx)
 	cancel()
-	if err != nil || !started || !daemon.Running() {
+	if err != nil || !started || daemon.PID() == 0 {
 		t.Fatalf("started is %v: %v", started, err)
 	}
 	if started, err := daemon.Start(t.Context()); err != nil || started {
@@ -203,8 +203,8 @@ func TestDaemon(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if err := daemon.Stop(t.Context()); err != nil || daemon.Running() {
-		t.Errorf("stopped: %v, running is %v", err, daemon.Running())
+	if err := daemon.Stop(t.Context()); err != nil || daemon.PID() > 0 {
+		t.Errorf("stopped: %v, pid is %d", err, daemon.PID())
 	}
 	if err := daemon.Stop(t.Context()); err != nil {
 		t.Errorf("stopped again: %v", err)
