@@ -232,7 +232,7 @@ func (sim simulation) runMany(ctx context.Context, s streams, scenario *simulate
 		fmt.Fprintln(s.stdout, "All end in the same state.")
 		return nil
 	}
-	fmt.Fprintf(s.stdout, "\n%v\n\nTo see it: reactive simulate BUNDLE --seed %d --hooks, which runs its order without kills.\n", result.Difference, result.Difference.Seed)
+	fmt.Fprintf(s.stdout, "\n%v\n", result.Difference)
 	return errFound
 }
 

@@ -36,7 +36,7 @@ var errUsage = errors.New("usage")
 var errFound = errors.New("found")
 
 func commands() []command {
-	return []command{packCommand(), simulateCommand()}
+	return []command{initCommand(), packCommand(), simulateCommand()}
 }
 
 func main() {

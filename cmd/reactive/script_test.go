@@ -7,12 +7,22 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/charmed-go/charms/jujusim/agent"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	programs := map[string]func(){
 		"reactive": func() { os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdout, os.Stderr})) },
-	})
+	}
+	// The tool is its own hook tools, and so is the test that stands for it.
+	for _, name := range agent.ToolNames("") {
+		programs[name] = func() {
+			code, _ := runAsHookTool(os.Args)
+			os.Exit(code)
+		}
+	}
+	testscript.Main(m, programs)
 }
 
 func TestScripts(t *testing.T) {
