@@ -26,8 +26,19 @@ import (
 	"github.com/charmed-go/charms/reactive"
 )
 
-// TestMain lets the test binary also be what runs inside the namespaces.
+// TestMain lets the test binary also be what runs inside the namespaces, and
+// the responder. A test binary that is started as anything else must not run
+// the tests: one of them starts it.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "responder" {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := respond(ctx, os.Args[2]); err != nil {
+			fmt.Fprintf(os.Stderr, "ERROR %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var err error
 	switch os.Getenv("MAGPIE_TEST_ROLE") {
 	case "":

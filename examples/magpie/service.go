@@ -52,9 +52,9 @@ func newService(manager, unit, charmDir string) (service, error) {
 		if _, err := os.Lstat("/run/systemd/system"); err != nil {
 			return process{dir: charmDir, config: configPath}, nil
 		}
-		return systemd{name: name, config: configPath}, nil
+		return systemd{name: name, config: configPath, units: systemdUnits, systemctl: "systemctl"}, nil
 	case "systemd":
-		return systemd{name: name, config: configPath}, nil
+		return systemd{name: name, config: configPath, units: systemdUnits, systemctl: "systemctl"}, nil
 	case "process":
 		return process{dir: charmDir, config: configPath}, nil
 	}
@@ -102,9 +102,13 @@ func writeChanged(path string, text []byte) (bool, error) {
 // reboot.
 type systemd struct {
 	name, config string
+	// units is the directory of unit files, and systemctl the program.
+	units, systemctl string
 }
 
-func (s systemd) unitFile() string { return "/etc/systemd/system/" + s.name + ".service" }
+const systemdUnits = "/etc/systemd/system"
+
+func (s systemd) unitFile() string { return filepath.Join(s.units, s.name+".service") }
 
 func (s systemd) ensure(ctx context.Context, config responderConfig) error {
 	program, changed, err := writeConfig(s.config, config)
@@ -135,36 +139,36 @@ WantedBy=multi-user.target
 		return err
 	}
 	if unitChanged {
-		if err := s.systemctl(ctx, "daemon-reload"); err != nil {
+		if err := s.run(ctx, "daemon-reload"); err != nil {
 			return err
 		}
-		if err := s.systemctl(ctx, "enable", s.name); err != nil {
+		if err := s.run(ctx, "enable", s.name); err != nil {
 			return err
 		}
 	}
 	if changed || unitChanged {
-		return s.systemctl(ctx, "restart", s.name)
+		return s.run(ctx, "restart", s.name)
 	}
-	return s.systemctl(ctx, "start", s.name)
+	return s.run(ctx, "start", s.name)
 }
 
 func (s systemd) remove(ctx context.Context) error {
 	if _, err := os.Stat(s.unitFile()); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := s.systemctl(ctx, "disable", "--now", s.name); err != nil {
+	if err := s.run(ctx, "disable", "--now", s.name); err != nil {
 		return err
 	}
 	if err := os.Remove(s.unitFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot remove the service: %w", err)
 	}
-	return s.systemctl(ctx, "daemon-reload")
+	return s.run(ctx, "daemon-reload")
 }
 
-func (s systemd) systemctl(ctx context.Context, args ...string) error {
+func (s systemd) run(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, s.systemctl, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot run systemctl %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
 	}
 	return nil
