@@ -101,7 +101,7 @@ func stickTable(v *converge.VIP) bool {
 }
 
 func (b *backend) frontend(line func(string, ...any), d *converge.Distributor, v *converge.VIP, p distributor.PortMapping) {
-	line("frontend %s", name("f", d.ID, v.ID, p.Front))
+	line("frontend %s", frontName(d, v, p))
 	bind := "    bind " + netip.AddrPortFrom(v.Address, p.Front).String()
 	if v.TLS != nil {
 		bind += " ssl crt " + quote(b.certPath(v.ID))
@@ -247,6 +247,23 @@ func serverIDs(d *converge.Distributor) map[string]uint32 {
 		ids[a.ID] = id
 	}
 	return ids
+}
+
+// frontName names a frontend by its address too, so that it can be seen where a
+// worker listens.
+func frontName(d *converge.Distributor, v *converge.VIP, p distributor.PortMapping) string {
+	return name("f", d.ID, v.ID, p.Front) + ":" + v.Address.String()
+}
+
+// frontAddress is the address in a frontend's name.
+func frontAddress(name string) (netip.AddrPort, bool) {
+	part := strings.SplitN(name, ":", 5)
+	if len(part) != 5 || part[0] != "f" {
+		return netip.AddrPort{}, false
+	}
+	port, err1 := strconv.ParseUint(part[3], 10, 16)
+	addr, err2 := netip.ParseAddr(part[4])
+	return netip.AddrPortFrom(addr, uint16(port)), err1 == nil && err2 == nil
 }
 
 // name names a section. No ID holds a colon.
