@@ -83,6 +83,7 @@ func toolError(tool string, res Result) *Error {
 // kindOf recognises the texts of Juju's tools. Order matters: names given by
 // others appear inside the texts, so what is anchored to both ends comes first.
 func kindOf(tool string, code int, msg string) error {
+	msg, _, _ = strings.Cut(msg, "\n") // what else may have written to stderr
 	switch {
 	case strings.HasPrefix(msg, "bad request: unknown command: "):
 		return ErrUnknownTool

@@ -94,8 +94,12 @@ func TestErrorText(t *testing.T) {
 			t.Errorf("%q: got %.200v, want %.200q", stderr, err, want)
 		}
 	}
+	_, err := hooktool.New(failing(1, "ERROR permission denied\nsomething of the shell's\n")).State(t.Context())
+	if !errors.Is(err, hooktool.ErrPermission) {
+		t.Errorf("got %v", err)
+	}
 	// What is printed but not understood may be secret.
-	_, err := hooktool.New(printing(`{"a":"hush"`)).RelationGet(t.Context(), "db:1", "db/0")
+	_, err = hooktool.New(printing(`{"a":"hush"`)).RelationGet(t.Context(), "db:1", "db/0")
 	if err == nil || strings.Contains(err.Error(), "hush") {
 		t.Errorf("got %v", err)
 	}

@@ -249,7 +249,11 @@ func executables(tb testing.TB, mode string, names ...string) (env []string, rec
 		}
 	}
 	record = filepath.Join(tb.TempDir(), "runs")
-	return []string{"PATH=relative:" + dir + ":/usr/bin", helperEnv + "=" + mode, "HOOKTOOL_TEST_RECORD=" + record}, record
+	env = []string{"PATH=relative:" + dir + ":/usr/bin", helperEnv + "=" + mode, "HOOKTOOL_TEST_RECORD=" + record}
+	if testing.CoverMode() != "" {
+		env = append(env, "GOCOVERDIR="+tb.TempDir()) // or they complain on stderr
+	}
+	return env, record
 }
 
 // runs returns what the executables recorded.
