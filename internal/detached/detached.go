@@ -38,9 +38,13 @@ func (p Process) LogFile() string { return filepath.Join(p.Dir, p.Name+".log") }
 
 func (p Process) noteFile() string { return filepath.Join(p.Dir, p.Name+".pid") }
 
-// digest tells one command from another.
+// digest tells one command from another, and from one with a newer program.
 func (p Process) digest() string {
-	sum := sha256.Sum256([]byte(strings.Join(p.Command, "\x00")))
+	command := strings.Join(p.Command, "\x00")
+	if info, err := os.Stat(p.Command[0]); err == nil {
+		command = fmt.Sprint(command, "\x00", info.Size(), info.ModTime().UnixNano())
+	}
+	sum := sha256.Sum256([]byte(command))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -50,10 +54,10 @@ func (p Process) PID() int {
 	return pid
 }
 
-// Current reports whether the process runs with this very command.
+// Current reports whether the process runs with this very command and program.
 func (p Process) Current() bool {
 	pid, command := p.find()
-	return pid > 0 && command == p.digest()
+	return pid > 0 && len(p.Command) > 0 && command == p.digest()
 }
 
 // Start starts the process, which must not run. Its output replaces that of

@@ -62,6 +62,31 @@ func (c *Client) Ready(ctx context.Context) error {
 	return err
 }
 
+// AwaitReady waits until the server is ready. It gives up after the timeout, or
+// when something comes over ended, which can be nil: how the server's process
+// ended.
+func (c *Client) AwaitReady(ctx context.Context, timeout time.Duration, ended <-chan error) error {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	for {
+		try, cancel := context.WithTimeout(ctx, time.Second)
+		err := c.Ready(try)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case end := <-ended:
+			return fmt.Errorf("the server ended: %v", end)
+		case <-deadline.C:
+			return fmt.Errorf("the server is not ready after %v: %w", timeout, err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // Version returns the server's version, such as 2.42.0.
 func (c *Client) Version(ctx context.Context) (string, error) {
 	var build struct {

@@ -87,24 +87,9 @@ func (d Daemon) Start(ctx context.Context) (started bool, err error) {
 func (d Daemon) Stop(ctx context.Context) error { return d.process().Stop(ctx) }
 
 func (d Daemon) awaitReady(ctx context.Context, ended <-chan error) error {
-	deadline := time.NewTimer(cmp.Or(d.StartTimeout, 30*time.Second))
-	defer deadline.Stop()
-	client := d.Client()
-	for {
-		try, cancel := context.WithTimeout(ctx, time.Second)
-		err := client.Ready(try)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case end := <-ended:
-			return fmt.Errorf("cannot start Prometheus: it ended (%v), its last words: %s", end, d.process().LastWords())
-		case <-deadline.C:
-			return fmt.Errorf("cannot start Prometheus: it is not ready: %w", err)
-		case <-time.After(20 * time.Millisecond):
-		}
+	err := d.Client().AwaitReady(ctx, cmp.Or(d.StartTimeout, 30*time.Second), ended)
+	if err != nil {
+		return fmt.Errorf("cannot start prometheus: %w; its last words: %s", err, d.process().LastWords())
 	}
+	return nil
 }

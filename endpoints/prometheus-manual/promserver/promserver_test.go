@@ -111,7 +111,6 @@ func TestOddAnswers(t *testing.T) {
 	}
 }
 
-
 func TestDaemonThatEnds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/charmed-go/charms/endpoints/prometheus-manual/promserver"
+	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/jujusim"
+	"github.com/charmed-go/charms/jujusim/model"
+	"github.com/charmed-go/charms/reactive"
+)
+
+//go:embed web/charmcraft.yaml prometheus/charmcraft.yaml
+var charmFiles embed.FS
+
+type options struct {
+	keep    bool
+	verbose bool
+	engine  string
+	seed    uint64
+}
+
+// Nothing may take longer than this.
+const (
+	timeForAll  = 2 * time.Minute
+	timeForStep = time.Minute
+)
+
+// drive is one run of the example.
+type drive struct {
+	options
+	out   io.Writer
+	began time.Time
+	dir   string
+	model *jujusim.Model
+	hooks int
+}
+
+// all does everything, and takes everything away again.
+func (d *drive) all(ctx context.Context) (err error) {
+	dir, err := os.MkdirTemp("", "obs-")
+	if err != nil {
+		return err
+	}
+	d.dir = dir
+	d.model, err = jujusim.New(jujusim.Options{Seed: d.seed, Name: "observability", Dir: dir, OnEvent: d.event})
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	defer func() {
+		// Also what a charm left running, if something went wrong.
+		err = errors.Join(err, d.endWorkloads(), d.model.Close(), os.RemoveAll(dir))
+	}()
+	limited, cancel := context.WithTimeoutCause(ctx, timeForAll, fmt.Errorf("it took longer than %v", timeForAll))
+	defer cancel()
+	if err := d.story(limited); err != nil {
+		return errors.Join(err, context.Cause(limited))
+	}
+	if d.keep {
+		return d.wait(ctx)
+	}
+	if err := d.step(limited, "Remove both applications", d.removeAll); err != nil {
+		return err
+	}
+	d.say("\nAll of it came true, in %.1f s (seed %d).", time.Since(d.began).Seconds(), d.seed)
+	return nil
+}
+
+// story is what there is to see.
+func (d *drive) story(ctx context.Context) error {
+	steps := []struct {
+		what string
+		do   func(ctx context.Context) error
+	}{
+		{"Deploy web with three units, and prometheus", d.deploy},
+		{"Relate web:metrics and prometheus:manual-jobs", d.relate},
+		{"Wait until Prometheus scrapes all three units", d.scraped},
+		{"Ask a unit for its metrics without a certificate", d.refused},
+		{"Add a unit", d.add},
+		{"Wait until Prometheus scrapes all four", d.scraped},
+		{"Remove a unit", d.remove},
+		{"Wait until Prometheus scrapes the three that are left", d.scraped},
+	}
+	for _, step := range steps {
+		if err := d.step(ctx, step.what, step.do); err != nil {
+			return err
+		}
+	}
+	return d.report(ctx)
+}
+
+func (d *drive) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+
+// step does one thing and tells how it went.
+func (d *drive) step(ctx context.Context, what string, do func(ctx context.Context) error) error {
+	fmt.Fprintf(d.out, "%6.1f s  %s ...", time.Since(d.began).Seconds(), what)
+	hooks := d.hooks
+	ctx, cancel := context.WithTimeout(ctx, timeForStep)
+	defer cancel()
+	err := do(ctx)
+	switch {
+	case err != nil:
+		d.say(" failed")
+		return fmt.Errorf("%s: %w", strings.ToLower(what[:1])+what[1:], err)
+	case d.hooks > hooks:
+		d.say(" done, %d hooks", d.hooks-hooks)
+	default:
+		d.say(" done")
+	}
+	return nil
+}
+
+func (d *drive) event(e jujusim.Event) {
+	if e.Kind != jujusim.DispatchEnded {
+		return
+	}
+	d.hooks++
+	if d.verbose || e.Dispatch.Outcome != jujusim.Done {
+		d.say("\n          %s: %s", e.Dispatch.Hook, e.Dispatch.Outcome)
+	}
+	if e.Dispatch.Outcome != jujusim.Done {
+		for _, line := range e.Dispatch.Log {
+			d.say("          %s %s", line.Level, line.Message)
+		}
+	}
+}
+
+func (d *drive) deploy(ctx context.Context) error {
+	for _, app := range []struct {
+		name   string
+		units  int
+		config map[string]any
+	}{
+		{"prometheus", 1, map[string]any{
+			"port": 0, "engine": d.engine, "scrape-interval": "1s", "service-manager": "process",
+		}},
+		{"web", 3, map[string]any{
+			"address": "127.0.0.1", "http-port": 0, "metrics-port": 0, "scrape-interval": "1s", "service-manager": "process",
+		}},
+	} {
+		files, err := fs.Sub(charmFiles, app.name)
+		if err != nil {
+			return err
+		}
+		newCharm := charms()[app.name]
+		charm := jujusim.Charm{Files: files, Run: func(ctx context.Context, p hooktool.Process) int {
+			return reactive.Run(ctx, newCharm, p)
+		}}
+		if err := d.model.Deploy(app.name, charm, jujusim.DeployOptions{Units: app.units, Config: app.config}); err != nil {
+			return err
+		}
+	}
+	return d.model.Settle(ctx)
+}
+
+func (d *drive) relate(ctx context.Context) error {
+	if _, err := d.model.Relate("web:metrics", "prometheus:manual-jobs"); err != nil {
+		return err
+	}
+	return d.model.Settle(ctx)
+}
+
+func (d *drive) add(ctx context.Context) error {
+	if _, err := d.model.AddUnit("web", 1); err != nil {
+		return err
+	}
+	return d.model.Settle(ctx)
+}
+
+func (d *drive) remove(ctx context.Context) error {
+	if err := d.model.RemoveUnit("web/1"); err != nil {
+		return err
+	}
+	return d.model.Settle(ctx)
+}
+
+func (d *drive) removeAll(ctx context.Context) error {
+	for _, app := range []string{"web", "prometheus"} {
+		if err := d.model.RemoveApplication(app); err != nil {
+			return err
+		}
+	}
+	if err := d.model.Settle(ctx); err != nil {
+		return err
+	}
+	if left := d.workloads(); len(left) > 0 {
+		return fmt.Errorf("processes are left: %v", left)
+	}
+	return nil
+}
+
+// prometheus is the server of the prometheus application.
+func (d *drive) prometheus() (*promserver.Client, error) {
+	for _, unit := range d.model.Status().Units {
+		if url, _, ok := strings.Cut(unit.Message, " "); ok && strings.HasPrefix(url, "http://") {
+			return &promserver.Client{URL: url}, nil
+		}
+	}
+	return nil, errors.New("the prometheus application does not say where it serves")
+}
+
+// scraped waits until Prometheus scrapes the units of web that there are, and
+// no others, and all are up.
+func (d *drive) scraped(ctx context.Context) error {
+	server, err := d.prometheus()
+	if err != nil {
+		return err
+	}
+	want := d.model.Units("web")
+	slices.Sort(want)
+	for {
+		state := "?"
+		samples, err := server.Query(ctx, `up{juju_application="web"}`)
+		if err == nil {
+			var up []string
+			for _, sample := range samples {
+				if sample.Value == 1 {
+					up = append(up, sample.Labels["juju_unit"])
+				}
+			}
+			slices.Sort(up)
+			if slices.Equal(up, want) && len(samples) == len(want) {
+				return nil
+			}
+			state = fmt.Sprintf("of %d targets %v are up", len(samples), up)
+		} else {
+			state = err.Error()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("want up for %v: %s", want, state)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// endWorkloads ends what runs in the model's directory.
+func (d *drive) endWorkloads() error {
+	var errs []error
+	for _, pid := range d.workloads() {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// workloads are the processes that work in the model's directory.
+func (d *drive) workloads() []int {
+	var pids []int
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		// A directory that was removed is shown with more behind its path.
+		dir, err := os.Readlink(filepath.Join("/proc", entry.Name(), "cwd"))
+		if err == nil && strings.HasPrefix(dir, d.dir+"/") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// leader is the leader of the web application.
+func (d *drive) leader() (unit string) {
+	d.model.View(func(data *model.Model) { unit = data.Applications["web"].Leader })
+	return unit
+}
+
+// wait waits until somebody interrupts.
+func (d *drive) wait(ctx context.Context) error {
+	server, err := d.prometheus()
+	if err != nil {
+		return err
+	}
+	d.say("\nLeft running until you press Ctrl-C:\n  Prometheus  %s", server.URL)
+	for _, unit := range d.model.Status().Units {
+		if port := webPort(unit); port != "" {
+			d.say("  %s       http://127.0.0.1:%s", unit.Name, port)
+		}
+	}
+	<-ctx.Done()
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeForStep)
+	defer cancel()
+	return d.step(removing, "Remove both applications", d.removeAll)
+}

@@ -1,0 +1,73 @@
+// Observability is the main job of this repository, on one machine and without
+// Juju: in a simulated model it deploys a web application with three units,
+// each of which really serves HTTP, and metrics over mutual TLS, on the
+// loopback; and a Prometheus application that really runs an engine. It
+// relates the two, waits until Prometheus scrapes all three units, adds a unit,
+// removes one, and shows that Prometheus follows.
+//
+//	go run ./examples/observability
+//
+// It exits with 0 if all that came true, and with 1 and the reason if not.
+//
+// The charms are those of the directories web and prometheus, as they pack.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/charmed-go/charms/examples/observability/prometheuscharm"
+	"github.com/charmed-go/charms/examples/observability/webcharm"
+	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/reactive"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// charms are the charms of the model by name. Behind its name each has its
+// command line in this program too, so that their workloads can be started.
+func charms() map[string]func() *reactive.Charm {
+	return map[string]func() *reactive.Charm{
+		"web":        func() *reactive.Charm { return webcharm.NewIn("web") },
+		"prometheus": func() *reactive.Charm { return prometheuscharm.NewIn("prometheus") },
+	}
+}
+
+func run(ctx context.Context, args []string) int {
+	if len(args) > 0 {
+		if newCharm, ok := charms()[args[0]]; ok {
+			return reactive.Run(ctx, newCharm, hooktool.Process{
+				Args: args[1:], Env: os.Environ(), Dir: ".",
+				Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+			})
+		}
+	}
+	set := flag.NewFlagSet("observability", flag.ContinueOnError)
+	var opts options
+	set.BoolVar(&opts.keep, "keep", false, "leave everything running until interrupted, and print where")
+	set.BoolVar(&opts.verbose, "v", false, "show every hook")
+	set.StringVar(&opts.engine, "engine", "auto", "prometheus (the executable), embedded, or auto: the executable if there is one")
+	set.Uint64Var(&opts.seed, "seed", uint64(time.Now().UnixNano()), "chooses the order of hooks, where Juju leaves it open")
+	if err := set.Parse(args); err != nil {
+		return 2
+	}
+	if set.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "unexpected argument %q\n", set.Arg(0))
+		return 2
+	}
+	d := &drive{options: opts, out: os.Stdout, began: time.Now()}
+	if err := d.all(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "\nFAILED: %v\n", err)
+		return 1
+	}
+	return 0
+}

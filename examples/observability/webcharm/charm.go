@@ -1,0 +1,229 @@
+package webcharm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	prometheusmanual "github.com/charmed-go/charms/endpoints/prometheus-manual"
+	"github.com/charmed-go/charms/examples/observability/service"
+	"github.com/charmed-go/charms/flags"
+	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/reactive"
+)
+
+// New makes the charm of a program that is the charm and nothing else.
+func New() *reactive.Charm { return NewIn() }
+
+// NewIn makes the charm of a program that has its command line behind the given
+// words.
+func NewIn(words ...string) *reactive.Charm {
+	charm := reactive.New("web")
+	w := &web{
+		words:     words,
+		certified: charm.Flag("web.certified"),
+		serving:   charm.Flag("web.serving"),
+		metrics:   prometheusmanual.NewProvider(charm, "metrics"),
+	}
+	charm.HandleEvery("check certificates", w.checkCertificates)
+	charm.Handle("make certificates", flags.Unless(w.certified), w.makeCertificates)
+	charm.Handle("serve", flags.When(w.certified), w.serve)
+	charm.Handle("register scrape job", flags.When(w.serving, w.metrics.Joined()), w.register)
+	charm.HandleHook("stop serving", "stop", w.stop)
+	charm.StatusFunc(w.status)
+	charm.AddCommand(reactive.Command{
+		Name: "serve", Short: "be the web application", Args: "OPTIONS", Run: serveCommand,
+	})
+	return charm
+}
+
+type web struct {
+	words     []string
+	certified flags.Flag
+	serving   flags.Flag
+	metrics   *prometheusmanual.Provider
+}
+
+// config are the charm's options.
+type config struct {
+	Address        string `json:"address"`
+	HTTPPort       int    `json:"http-port"`
+	MetricsPort    int    `json:"metrics-port"`
+	ScrapeInterval string `json:"scrape-interval"`
+	ServiceManager string `json:"service-manager"`
+}
+
+func (w *web) checkCertificates(ctx context.Context, h *reactive.Hook) error {
+	host, err := w.host(ctx, h)
+	if err != nil {
+		return err
+	}
+	h.Toggle(w.certified, certificates{h.Path("tls")}.valid(host, time.Now()))
+	return nil
+}
+
+func (w *web) makeCertificates(ctx context.Context, h *reactive.Hook) error {
+	host, err := w.host(ctx, h)
+	if err != nil {
+		return err
+	}
+	if err := (certificates{h.Path("tls")}).make(h.Unit(), host, time.Now()); err != nil {
+		return err
+	}
+	h.Set(w.certified)
+	return nil
+}
+
+// serve makes the application run, and run anew with another configuration.
+func (w *web) serve(ctx context.Context, h *reactive.Hook) error {
+	app, err := w.service(ctx, h)
+	if err != nil {
+		return err
+	}
+	started, ended, err := app.Ensure(ctx)
+	if err != nil {
+		return err
+	}
+	at, err := awaitServing(ctx, h.Path("run/ports.json"), ended)
+	if err != nil {
+		return fmt.Errorf("cannot start the web application: %w: %s", err, app.LastWords(ctx))
+	}
+	if started {
+		if err := w.openPorts(ctx, h, at); err != nil {
+			return err
+		}
+	}
+	h.Set(w.serving)
+	return nil
+}
+
+func (w *web) service(ctx context.Context, h *reactive.Hook) (service.Service, error) {
+	options, err := reactive.DecodeConfig[config](ctx, h)
+	if err != nil {
+		return service.Service{}, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return service.Service{}, fmt.Errorf("cannot find this program: %w", err)
+	}
+	command := append([]string{program}, w.words...)
+	return service.Service{
+		Manager: options.ServiceManager,
+		Name:    "web-" + strings.ReplaceAll(h.Unit(), "/", "-"),
+		Dir:     h.Path("run"),
+		Command: append(command, "serve",
+			"--unit="+h.Unit(),
+			"--address="+options.Address,
+			"--http-port="+strconv.Itoa(options.HTTPPort),
+			"--metrics-port="+strconv.Itoa(options.MetricsPort),
+			"--tls="+h.Path("tls"),
+			"--ports="+h.Path("run/ports.json"),
+		),
+	}, nil
+}
+
+// openPorts opens the ports that the application has now, and closes those
+// that it had before.
+func (w *web) openPorts(ctx context.Context, h *reactive.Hook, at ports) error {
+	opened, err := h.Tools().OpenedPorts(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.Tools().ClosePorts(ctx, opened...); err != nil {
+		return err
+	}
+	return h.Tools().OpenPorts(ctx, hooktool.PortRange{From: at.HTTP}, hooktool.PortRange{From: at.Metrics})
+}
+
+// register tells the Prometheus charms how to scrape this unit.
+func (w *web) register(ctx context.Context, h *reactive.Hook) error {
+	options, err := reactive.DecodeConfig[config](ctx, h)
+	if err != nil {
+		return err
+	}
+	host, err := w.host(ctx, h)
+	if err != nil {
+		return err
+	}
+	at, err := readPorts(h.Path("run/ports.json"))
+	if err != nil {
+		return err
+	}
+	tls, err := certificates{h.Path("tls")}.forScraper()
+	if err != nil {
+		return err
+	}
+	return w.metrics.RegisterJob(ctx, prometheusmanual.Job{
+		Name: h.Unit(),
+		Data: map[string]any{
+			"scheme":          "https",
+			"scrape_interval": options.ScrapeInterval,
+			"static_configs": []any{map[string]any{
+				"targets": []string{net.JoinHostPort(host, strconv.Itoa(at.Metrics))},
+				"labels":  map[string]string{"juju_unit": h.Unit()},
+			}},
+		},
+		CA: tls.ca, ClientCert: tls.cert, ClientKey: tls.key,
+	})
+}
+
+func (w *web) stop(ctx context.Context, h *reactive.Hook) error {
+	app, err := w.service(ctx, h)
+	if err != nil {
+		return err
+	}
+	h.Clear(w.serving)
+	return app.Remove(ctx)
+}
+
+// host is where Prometheus reaches this unit.
+func (w *web) host(ctx context.Context, h *reactive.Hook) (string, error) {
+	options, err := reactive.DecodeConfig[config](ctx, h)
+	if err != nil {
+		return "", err
+	}
+	if options.Address != "" {
+		return options.Address, nil
+	}
+	network, err := h.Tools().Network(ctx, w.metrics.Name())
+	if err != nil {
+		return "", err
+	}
+	if len(network.IngressAddresses) == 0 {
+		return "", errors.New("this unit has no address yet")
+	}
+	return network.IngressAddresses[0], nil
+}
+
+// status says where the page is, and what became of the scrape jobs.
+func (w *web) status(_ context.Context, h *reactive.Hook) (reactive.Status, error) {
+	if !h.IsSet(w.serving) {
+		return reactive.Maintenance("starting"), nil
+	}
+	at, err := readPorts(h.Path("run/ports.json"))
+	if err != nil {
+		return reactive.Status{}, err
+	}
+	scraped := 0
+	for _, job := range w.metrics.Jobs() {
+		switch {
+		case job.Response == nil:
+		case job.Response.Success:
+			scraped++
+		default:
+			return reactive.BlockedStatus("Prometheus refuses: " + job.Response.Reason), nil
+		}
+	}
+	switch {
+	case scraped > 0:
+		return reactive.Active(fmt.Sprintf("serving on port %d, scraped", at.HTTP)), nil
+	case h.IsSet(w.metrics.Joined()):
+		return reactive.Active(fmt.Sprintf("serving on port %d, not scraped yet", at.HTTP)), nil
+	}
+	return reactive.Active(fmt.Sprintf("serving on port %d", at.HTTP)), nil
+}
