@@ -92,7 +92,6 @@ type hookRunner struct {
 	config    map[string]any
 	relations map[string]*vectorRelation
 	store     *unitdata.Memory
-	tools     int64
 
 	// The last dispatch.
 	charm *reactive.Charm
