@@ -211,8 +211,8 @@ func (d *drive) prometheus() (*promserver.Client, error) {
 	return nil, errors.New("the prometheus application does not say where it serves")
 }
 
-// scraped waits until Prometheus scrapes the units of web that there are, and
-// no others, and all are up.
+// scraped waits until the targets of Prometheus are the units of web that there
+// are, and a query says of each that it is up.
 func (d *drive) scraped(ctx context.Context) error {
 	server, err := d.prometheus()
 	if err != nil {
@@ -220,30 +220,48 @@ func (d *drive) scraped(ctx context.Context) error {
 	}
 	want := d.model.Units("web")
 	slices.Sort(want)
+	state := "nothing is known"
 	for {
-		state := "?"
-		samples, err := server.Query(ctx, `up{juju_application="web"}`)
-		if err == nil {
-			var up []string
-			for _, sample := range samples {
-				if sample.Value == 1 {
-					up = append(up, sample.Labels["juju_unit"])
-				}
-			}
-			slices.Sort(up)
-			if slices.Equal(up, want) && len(samples) == len(want) {
+		targets, up, err := scrapedNow(ctx, server)
+		switch {
+		case err == nil:
+			// Series of a job that is gone stay in the answers for some minutes,
+			// as they do with every Prometheus.
+			isUp := func(unit string) bool { return slices.Contains(up, unit) }
+			if slices.Equal(targets, want) && !slices.ContainsFunc(want, func(unit string) bool { return !isUp(unit) }) {
 				return nil
 			}
-			state = fmt.Sprintf("of %d targets %v are up", len(samples), up)
-		} else {
+			state = fmt.Sprintf("targets are %v, up are %v", targets, up)
+		case ctx.Err() == nil:
 			state = err.Error()
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("want up for %v: %s", want, state)
+			return fmt.Errorf("want %v: %s", want, state)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// scrapedNow returns the units of web that Prometheus has as targets, and those
+// that are up.
+func scrapedNow(ctx context.Context, server *promserver.Client) (targets, up []string, err error) {
+	all, err := server.Targets(ctx, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, target := range all {
+		targets = append(targets, target.Labels["juju_unit"])
+	}
+	samples, err := server.Query(ctx, `up{juju_application="web"} == 1`)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, sample := range samples {
+		up = append(up, sample.Labels["juju_unit"])
+	}
+	slices.Sort(targets)
+	return targets, up, nil
 }
 
 // endWorkloads ends what runs in the model's directory.

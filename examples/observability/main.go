@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	d := &drive{options: opts, out: os.Stdout, began: time.Now()}
 	if err := d.all(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "\nFAILED: %v\n", err)
+		fmt.Fprintf(os.Stderr, "\nFAILED: %v (seed %d)\n", err, opts.seed)
 		return 1
 	}
 	return 0

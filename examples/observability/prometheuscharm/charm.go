@@ -35,11 +35,16 @@ func NewIn(words ...string) *reactive.Charm {
 	p := &prometheus{
 		words:   words,
 		running: charm.Flag("prometheus.running"),
+		stopped: charm.Flag("prometheus.stopped"),
 		jobs:    prometheusmanual.NewRequirer(charm, "manual-jobs"),
 	}
-	charm.HandleEvery("run the server", p.run)
+	charm.Handle("run the server", flags.Unless(p.stopped), p.run)
 	charm.Handle("apply scrape jobs", flags.When(p.running), p.apply)
 	charm.HandleHook("stop the server", "stop", p.stop)
+	charm.HandleHook("run the server again", "start", func(_ context.Context, h *reactive.Hook) error {
+		h.Clear(p.stopped)
+		return nil
+	})
 	charm.StatusFunc(p.status)
 	charm.AddCommand(reactive.Command{
 		Name: "engine", Short: "be the Prometheus server", Args: "OPTIONS",
@@ -56,6 +61,7 @@ func NewIn(words ...string) *reactive.Charm {
 type prometheus struct {
 	words   []string
 	running flags.Flag
+	stopped flags.Flag
 	jobs    *prometheusmanual.Requirer
 
 	// outcomes are what the last call of apply in this hook did.
@@ -149,10 +155,14 @@ func (p *prometheus) stop(ctx context.Context, h *reactive.Hook) error {
 		return err
 	}
 	h.Clear(p.running)
+	h.Set(p.stopped)
 	return p.service(h, options, daemon).Remove(ctx)
 }
 
 func (p *prometheus) status(ctx context.Context, h *reactive.Hook) (reactive.Status, error) {
+	if h.IsSet(p.stopped) {
+		return reactive.Maintenance("stopped"), nil
+	}
 	if !h.IsSet(p.running) {
 		return reactive.Maintenance("starting"), nil
 	}

@@ -28,13 +28,18 @@ func NewIn(words ...string) *reactive.Charm {
 		words:     words,
 		certified: charm.Flag("web.certified"),
 		serving:   charm.Flag("web.serving"),
+		stopped:   charm.Flag("web.stopped"),
 		metrics:   prometheusmanual.NewProvider(charm, "metrics"),
 	}
 	charm.HandleEvery("check certificates", w.checkCertificates)
 	charm.Handle("make certificates", flags.Unless(w.certified), w.makeCertificates)
-	charm.Handle("serve", flags.When(w.certified), w.serve)
+	charm.Handle("serve", flags.When(w.certified).Unless(w.stopped), w.serve)
 	charm.Handle("register scrape job", flags.When(w.serving, w.metrics.Joined()), w.register)
 	charm.HandleHook("stop serving", "stop", w.stop)
+	charm.HandleHook("serve again", "start", func(_ context.Context, h *reactive.Hook) error {
+		h.Clear(w.stopped)
+		return nil
+	})
 	charm.StatusFunc(w.status)
 	charm.AddCommand(reactive.Command{
 		Name: "serve", Short: "be the web application", Args: "OPTIONS", Run: serveCommand,
@@ -46,6 +51,7 @@ type web struct {
 	words     []string
 	certified flags.Flag
 	serving   flags.Flag
+	stopped   flags.Flag
 	metrics   *prometheusmanual.Provider
 }
 
@@ -178,6 +184,7 @@ func (w *web) stop(ctx context.Context, h *reactive.Hook) error {
 		return err
 	}
 	h.Clear(w.serving)
+	h.Set(w.stopped)
 	return app.Remove(ctx)
 }
 
@@ -202,6 +209,9 @@ func (w *web) host(ctx context.Context, h *reactive.Hook) (string, error) {
 
 // status says where the page is, and what became of the scrape jobs.
 func (w *web) status(_ context.Context, h *reactive.Hook) (reactive.Status, error) {
+	if h.IsSet(w.stopped) {
+		return reactive.Maintenance("stopped"), nil
+	}
 	if !h.IsSet(w.serving) {
 		return reactive.Maintenance("starting"), nil
 	}
