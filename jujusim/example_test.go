@@ -92,8 +92,8 @@ requires:
 	// db            active      1  db                0  no
 	//
 	// Unit    Workload  Agent  Machine  Public address  Ports   Message
-	// web/1*  active    idle   1        10.0.0.11       80/tcp  uses port 5432
-	// web/2   active    idle   3        10.0.0.13       80/tcp  uses port 5432
+	// web/1   active    idle   1        10.0.0.11       80/tcp  uses port 5432
+	// web/2*  active    idle   3        10.0.0.13       80/tcp  uses port 5432
 	// db/0*   active    idle   2        10.0.0.12
 	//
 	// Integration provider  Requirer  Interface  Type     Message

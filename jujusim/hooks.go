@@ -10,8 +10,6 @@ import (
 
 // begin does what comes with the start of a hook. The model is locked.
 func (u *unit) begin(h Hook) {
-	m := u.m
-	u.data.Status.Since = m.clock
 	switch h.Name {
 	case "install":
 		if u.stuck == nil {
@@ -23,20 +21,14 @@ func (u *unit) begin(h Hook) {
 	case "remove":
 		u.setStatus("maintenance", "cleaning up prior to charm deletion")
 	case "upgrade-charm":
-		u.charm = u.app.charm
-	}
-	// An agent enters the scope of its relations when it hears of them.
-	for _, ur := range u.relations {
-		if !ur.entered && !ur.left && !u.dying && (ur.r.id == h.Relation || !m.late(true)) {
-			ur.enter()
+		// A failed one runs again with the same charm.
+		if u.stuck == nil {
+			u.charm = u.app.charm
 		}
 	}
 	switch h.relationKind() {
-	case "joined":
-		// A hook that runs again may be about a unit that is gone by now.
-		if other := m.units[h.Remote]; other != nil {
-			other.relation(h.Relation).enter()
-		}
+	case "created":
+		u.relation(h.Relation).enter()
 	case "departed", "broken":
 		if u.dying {
 			u.leaving = true
@@ -150,25 +142,25 @@ func (ur *unitRelation) ran(kind, remote string, bag seen) {
 		ur.members.add(remote)
 		ur.seen[remote] = &member{}
 		ur.changing = remote
-		if other := m.units[remote]; other == nil || other.gone || other.relation(ur.r.id).left {
+		if !ur.present(remote) {
 			ur.depart.add(remote)
 		}
 	case "changed":
 		if remote == "" {
-			ur.appAgain = bag.version-ur.app.version > 1
+			ur.appKnown++
+			ur.appAgain = ur.appKnown < bag.version
 			ur.app = bag
 			ur.appDue = ur.r.bags[ur.remoteApp()].stamp != bag.stamp || ur.appAgain && m.again()
 			ur.appFirst = false
 			break
 		}
 		s := ur.seen[remote]
-		announced := 1
-		if ur.changing == remote {
-			announced = 0
+		if ur.changing != remote {
+			s.known++
 		}
 		// What the agent had heard of when the hook started may be older than
 		// what the hook could read; then it is announced once more.
-		s.again = bag.version-s.version > announced
+		s.again = s.known < bag.version
 		s.seen = bag
 		if !ur.depart.has(remote) {
 			ur.change.put(remote, ur.r.bags[remote].stamp != bag.stamp || s.again && m.again())

@@ -157,7 +157,7 @@ func (ur *unitRelation) legal(h Hook) error {
 					return fmt.Errorf("%s ends first", other.r.key())
 				}
 			}
-		case !ur.ending() && !ur.depart.has(h.Remote):
+		case !ur.ending() && !ur.depart.has(h.Remote) && ur.present(h.Remote):
 			return fmt.Errorf("%s has not departed", h.Remote)
 		}
 		return nil
@@ -183,19 +183,20 @@ func (ur *unitRelation) legalJoined(h Hook) error {
 		return fmt.Errorf("%s has joined", h.Remote)
 	case ur.appFirst:
 		return fmt.Errorf("the data of %s comes first", ur.remoteApp())
-	case ur.join.has(h.Remote):
-		return nil
-	}
-	// The other may enter at this moment.
-	other := ur.u.m.units[h.Remote]
-	if other == nil || other.gone {
-		return fmt.Errorf("there is no unit %s", h.Remote)
-	}
-	theirs := other.relation(ur.r.id)
-	if theirs == nil || theirs.entered || theirs.left || other.dying || ur.r.dying || !ur.meets(theirs) {
+	case !ur.join.has(h.Remote):
 		return fmt.Errorf("%s is not in the relation", h.Remote)
 	}
 	return nil
+}
+
+// present says whether a unit is in the relation still.
+func (ur *unitRelation) present(unit string) bool {
+	other := ur.u.m.units[unit]
+	if other == nil || other.gone {
+		return false
+	}
+	theirs := other.relation(ur.r.id)
+	return theirs != nil && theirs.entered && !theirs.left
 }
 
 func (ur *unitRelation) legalChanged(h Hook) error {

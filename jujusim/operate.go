@@ -204,8 +204,9 @@ func (a *application) addUnit(mc *machine) *unit {
 	return u
 }
 
-// AddUnit adds units to an application and returns their names.
-func (m *Model) AddUnit(app string, n int) ([]string, error) {
+// AddUnit adds units to an application, on the machines to, as far as they are
+// given, or on machines of their own. It returns their names.
+func (m *Model) AddUnit(app string, n int, to ...string) ([]string, error) {
 	m.lock()
 	a := m.applications[app]
 	if a == nil || a.dying || a.data.Subordinate {
@@ -213,8 +214,12 @@ func (m *Model) AddUnit(app string, n int) ([]string, error) {
 		return nil, fmt.Errorf("cannot add units to %s: it is no application that takes units", app)
 	}
 	var names []string
-	for range n {
-		u := a.addUnit(m.machine(""))
+	for i := range n {
+		id := ""
+		if i < len(to) {
+			id = to[i]
+		}
+		u := a.addUnit(m.machine(id))
 		names = append(names, u.name)
 		for _, r := range a.relations {
 			m.subordinates(r, u)

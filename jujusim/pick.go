@@ -32,6 +32,15 @@ func (u *unit) choose(late bool) (Hook, bool) {
 	case !u.installed:
 		return hook("install")
 	}
+	if late {
+		// An agent enters the scope of a relation when it hears of it, and runs
+		// the hook later.
+		for _, ur := range u.relations {
+			if !ur.entered && !ur.left && !u.dying && !m.late(true) {
+				ur.enter()
+			}
+		}
+	}
 	if ur := u.uncreated(); ur != nil && !m.late(late) {
 		return ur.hook("created", ""), true
 	}

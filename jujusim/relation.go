@@ -87,7 +87,7 @@ func (r *relation) commit(owner string, writer *unit) {
 	}
 	for _, other := range r.sides[r.remote(owner).Application].list {
 		if other.u == writer {
-			other.app = bag.seen
+			other.app, other.appKnown = bag.seen, bag.version
 			other.appDue, other.appFirst = false, false
 		} else if other.entered {
 			other.appDue = other.app.stamp != bag.stamp

@@ -76,6 +76,24 @@ func (m *Model) Legal(h Hook) error {
 	return u.legal(h)
 }
 
+// Enter lets a unit enter the scope of a relation: the others see it and its
+// data from then on. Units do so by themselves, when they hear of a relation or
+// at the latest in its -created hook; those who choose the hooks can choose
+// this too.
+func (m *Model) Enter(unit string, relation int) error {
+	m.lock()
+	defer m.unlock()
+	u := m.units[unit]
+	if u == nil || u.relation(relation) == nil {
+		return fmt.Errorf("cannot enter relation %d: unit %s has no part in it", relation, unit)
+	}
+	if ur := u.relation(relation); !u.installed || u.dying || ur.left || ur.r.dying {
+		return fmt.Errorf("cannot enter relation %d: unit %s is not installed, or ends, or the relation does", relation, unit)
+	}
+	u.relation(relation).enter()
+	return nil
+}
+
 // Do runs a hook that is legal now, to its end.
 func (m *Model) Do(ctx context.Context, h Hook) (*Dispatch, error) {
 	r, err := m.Start(ctx, h)

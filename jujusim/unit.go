@@ -111,6 +111,7 @@ type unitRelation struct {
 	// whether it is announced before any unit joins, and whether it may be
 	// announced once more though it was seen.
 	app      seen
+	appKnown int
 	appDue   bool
 	appFirst bool
 	appAgain bool
@@ -128,8 +129,12 @@ type seen struct {
 	version int
 }
 
+// member is what a unit knows of one that it joined.
 type member struct {
 	seen
+	// known is the version that the agent has heard of at least; with a newer
+	// one, the change may be announced again.
+	known int
 	again bool
 }
 
@@ -211,7 +216,7 @@ func (ur *unitRelation) enter() {
 	if len(r.data.Data[ur.remoteApp()]) > 0 && !(ur.peer() && u.app.leader == u) {
 		ur.appDue, ur.appFirst = true, true
 	} else {
-		ur.app = app.seen
+		ur.app, ur.appKnown = app.seen, app.version
 	}
 	for _, other := range r.opposite(ur) {
 		if other.entered && !other.left && ur.meets(other) {

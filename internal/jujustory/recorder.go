@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,15 +22,20 @@ type Recorder struct {
 	// Steps returns what a dispatch does after it has read; nil is nothing. It
 	// is called with the dispatch's number in the life of the unit, from 1.
 	Steps func(unit string, d *Dispatch) [][]string
-	// Await is called for the step ["await", NAME].
-	Await func(ctx context.Context, name string)
+	// Await is called for the step ["await", NAME], and Kill for the steps
+	// ["kill"] and ["term"]; it returns once the process is dead.
+	Await func(ctx context.Context, unit string)
+	Kill  func(ctx context.Context, unit string)
+	// Rewrite changes each word of a step before it is done.
+	Rewrite func(word string) string
+	// Save is called with what the step ["save", NAME, TOOL, …] has got.
+	Save func(name, text string)
 	// Quiet dispatches read nothing at the start.
 	Quiet func(unit string, d *Dispatch) bool
 
 	mu       sync.Mutex
 	records  map[string]*Dispatch // by context id
 	numbers  map[string]int
-	saved    map[string]string
 	endpoint map[string][]string // by application
 }
 
@@ -72,7 +78,7 @@ func (r *Recorder) run(ctx context.Context, p hooktool.Process) int {
 	}
 	r.mu.Lock()
 	if r.records == nil {
-		r.records, r.numbers, r.saved = make(map[string]*Dispatch), make(map[string]int), make(map[string]string)
+		r.records, r.numbers = make(map[string]*Dispatch), make(map[string]int)
 	}
 	r.numbers[unit]++
 	d.Seq = r.numbers[unit]
@@ -173,6 +179,12 @@ func (x *process) relation(app, id string, current bool) RelationView {
 
 // step performs one step; end says that the process ends with the code.
 func (x *process) step(words []string) (code int, end bool) {
+	if x.Rewrite != nil {
+		words = slices.Clone(words)
+		for i := range words {
+			words[i] = x.Rewrite(words[i])
+		}
+	}
 	act := Act{Act: words}
 	defer func() { x.d.Acts = append(x.d.Acts, act) }()
 	switch words[0] {
@@ -185,8 +197,13 @@ func (x *process) step(words []string) (code int, end bool) {
 		return code, true
 	case "await":
 		if x.Await != nil {
-			x.Await(x.ctx, words[1])
+			x.Await(x.ctx, x.unit)
 		}
+	case "kill", "term":
+		if x.Kill != nil {
+			x.Kill(x.ctx, x.unit)
+		}
+		return 1, true
 	case "print":
 		fmt.Fprintln(x.p.Stdout, words[1])
 	case "eprint":
@@ -207,20 +224,11 @@ func (x *process) step(words []string) (code int, end bool) {
 			return 1, true
 		}
 		act.Code, act.Out, act.Stderr = result.Code, strings.TrimRight(string(result.Stdout), "\n"), strings.TrimRight(string(result.Stderr), "\n")
-		if words[0] == "save" {
-			x.mu.Lock()
-			x.saved[words[1]] = act.Out
-			x.mu.Unlock()
+		if words[0] == "save" && x.Save != nil {
+			x.Save(words[1], act.Out)
 		}
 	}
 	return 0, false
-}
-
-// Saved is what a step ["save", name, …] kept.
-func (r *Recorder) Saved(name string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.saved[name]
 }
 
 // Story is what the recorder recorded, with the outcomes and times of the
@@ -229,10 +237,13 @@ func (r *Recorder) Story(m *jujusim.Model) *Story {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &Story{Name: "simulated", Units: make(map[string]*Unit)}
+	bags := make(map[string]map[string]string)
 	for _, h := range m.History() {
+		written := changes(bags, h)
 		d := r.records[h.Getenv("JUJU_CONTEXT_ID")]
 		if d == nil {
-			continue
+			// Commands of juju-exec leave no record but what they changed.
+			d = &Dispatch{At: h.At, View: View{NotRead: true}, Env: map[string]string{}, Acts: written, silent: true}
 		}
 		d.Time = h.Start.UnixMilli()
 		end := h.End.UnixMilli()
@@ -256,6 +267,39 @@ func (r *Recorder) Story(m *jujusim.Model) *Story {
 		u.Dispatches = append(u.Dispatches, *d)
 	}
 	return s
+}
+
+// changes are acts that amount to what a dispatch changed. bags are what the
+// bags and the state held before it, by what they are, and then hold after it.
+func changes(bags map[string]map[string]string, h *jujusim.Dispatch) []Act {
+	var acts []Act
+	write := func(what string, now map[string]string, command ...string) {
+		for _, key := range slices.Sorted(maps.Keys(now)) {
+			if now[key] != bags[what][key] {
+				command = append(command, key+"="+now[key])
+			}
+		}
+		for key := range bags[what] {
+			if _, there := now[key]; !there {
+				command = append(command, key+"=")
+			}
+		}
+		bags[what] = now
+		acts = append(acts, Act{Act: command})
+	}
+	for id, c := range h.Changes.Relations {
+		for owner, bag := range c.Data {
+			command := []string{"tool", "relation-set", "-r", strconv.Itoa(id)}
+			if owner != h.Unit {
+				command = append(command, "--app")
+			}
+			write(fmt.Sprint(id, owner), bag, command...)
+		}
+	}
+	if u := h.Changes.Units[h.Unit]; u != nil && u.State != nil {
+		write("state "+h.Unit, *u.State, "tool", "state-set")
+	}
+	return acts
 }
 
 // RemovedAlone marks units that remove-unit removed.

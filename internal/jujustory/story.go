@@ -79,6 +79,7 @@ type Dispatch struct {
 	Exit  Exit              `json:"exit"`
 
 	skipped bool
+	silent  bool // it left no record of its own
 }
 
 // A View is what the hook tools showed; a tool that failed shows a Failure.
@@ -190,4 +191,17 @@ func Words(cmd string) []string {
 		words = append(words, word.String())
 	}
 	return words
+}
+
+// Dispatches is how many dispatches the story has a record of.
+func (s *Story) Dispatches() int {
+	n := 0
+	for _, u := range s.Units {
+		for i := range u.Dispatches {
+			if !u.Dispatches[i].silent {
+				n++
+			}
+		}
+	}
+	return n
 }

@@ -126,7 +126,6 @@ type change struct {
 	writes   []Write
 }
 
-// own says whether a key is one that Juju writes by itself.
 func own(key string) bool {
 	return key == "ingress-address" || key == "egress-subnets" || key == "private-address"
 }
@@ -142,6 +141,9 @@ func histories(sequences []Sequence) (map[string][]version, map[string]map[strin
 			d := &s.Dispatches[i]
 			byBag := make(map[string][]Write)
 			for _, w := range d.Writes {
+				if own(w.Key) {
+					continue
+				}
 				key := number(w.Relation) + " " + w.Owner
 				if writers[key] == nil {
 					writers[key] = make(map[string]bool)
