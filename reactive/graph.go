@@ -39,6 +39,10 @@ func (c *Charm) graph(file *charmfile.Charm) (picture.Graph, error) {
 		}
 		g.Handlers = append(g.Handlers, x)
 	}
+	for _, ep := range c.Endpoints() {
+		g.Endpoints = append(g.Endpoints, picture.Endpoint{Name: ep.name, Role: string(ep.role), Interface: ep.iface, Place: shortPlace(ep.site)})
+	}
+	g.Actions = c.Actions()
 	for _, t := range c.Triggers() {
 		p := picture.Trigger{When: t.When.String(), WhenNot: t.WhenNot.String()}
 		for _, f := range t.Set {

@@ -58,6 +58,8 @@ function prepare(data) {
   chart.first = hooks.length ? Math.min(...hooks.map(h => h.at).slice(0, 1)) : 0;
   for (const h of hooks) if (h.at < chart.first) chart.first = h.at;
   chart.last = end;
+  // Few units leave the room to what is below.
+  if (window.innerWidth > 760) $("timeline").style.gridTemplateRows = "min(42%, " + Math.max(120, units.length * chart.row + chart.head + 14) + "px) 1fr";
 }
 
 function haystack(h) {

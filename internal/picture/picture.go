@@ -98,6 +98,18 @@ type Graph struct {
 	Flags        []Flag    `json:"flags"`
 	Handlers     []Handler `json:"handlers"`
 	Triggers     []Trigger `json:"triggers,omitempty"`
+	// Endpoints and Actions are those that the charm's code uses.
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
+	Actions   []string   `json:"actions,omitempty"`
+}
+
+// An Endpoint is an endpoint as the code of a charm uses it.
+type Endpoint struct {
+	Name string `json:"name"`
+	// Role is "provides", "requires" or "peers".
+	Role      string `json:"role"`
+	Interface string `json:"interface"`
+	Place     string `json:"place,omitempty"`
 }
 
 // A Trigger changes flags when another flag is set (When) or cleared (WhenNot).
