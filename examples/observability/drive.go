@@ -29,6 +29,7 @@ type options struct {
 	keep    bool
 	verbose bool
 	engine  string
+	charms  string
 	seed    uint64
 }
 
@@ -150,19 +151,34 @@ func (d *drive) deploy(ctx context.Context) error {
 			"address": "127.0.0.1", "http-port": 0, "metrics-port": 0, "scrape-interval": "1s", "service-manager": "process",
 		}},
 	} {
-		files, err := fs.Sub(charmFiles, app.name)
+		charm, err := d.charm(app.name)
 		if err != nil {
 			return err
 		}
-		newCharm := charms()[app.name]
-		charm := jujusim.Charm{Files: files, Run: func(ctx context.Context, p hooktool.Process) int {
-			return reactive.Run(ctx, newCharm, p)
-		}}
 		if err := d.model.Deploy(app.name, charm, jujusim.DeployOptions{Units: app.units, Config: app.config}); err != nil {
 			return err
 		}
 	}
 	return d.model.Settle(ctx)
+}
+
+// charm is a charm that runs in this process, or a packed one.
+func (d *drive) charm(name string) (jujusim.Charm, error) {
+	if d.charms != "" {
+		packed, err := filepath.Glob(filepath.Join(d.charms, name+"_*.charm"))
+		if err == nil && len(packed) != 1 {
+			err = fmt.Errorf("want one file %s_*.charm in %s, found %d", name, d.charms, len(packed))
+		}
+		if err != nil {
+			return jujusim.Charm{}, err
+		}
+		return jujusim.Charm{Path: packed[0]}, nil
+	}
+	files, err := fs.Sub(charmFiles, name)
+	newCharm := charms()[name]
+	return jujusim.Charm{Files: files, Run: func(ctx context.Context, p hooktool.Process) int {
+		return reactive.Run(ctx, newCharm, p)
+	}}, err
 }
 
 func (d *drive) relate(ctx context.Context) error {

@@ -9,7 +9,12 @@
 //
 // It exits with 0 if all that came true, and with 1 and the reason if not.
 //
-// The charms are those of the directories web and prometheus, as they pack.
+// The charms are those of the directories web and prometheus. They run in this
+// process, or packed:
+//
+//	go run ./cmd/reactive pack --platform amd64 --output /tmp/charms examples/observability/web
+//	go run ./cmd/reactive pack --platform amd64 --output /tmp/charms examples/observability/prometheus
+//	go run ./examples/observability --charms /tmp/charms
 package main
 
 import (
@@ -56,6 +61,7 @@ func run(ctx context.Context, args []string) int {
 	set.BoolVar(&opts.keep, "keep", false, "leave everything running until interrupted, and print where")
 	set.BoolVar(&opts.verbose, "v", false, "show every hook")
 	set.StringVar(&opts.engine, "engine", "auto", "prometheus (the executable), embedded, or auto: the executable if there is one")
+	set.StringVar(&opts.charms, "charms", "", "a `directory` with the packed charms, to run these as Juju would")
 	set.Uint64Var(&opts.seed, "seed", uint64(time.Now().UnixNano()), "chooses the order of hooks, where Juju leaves it open")
 	if err := set.Parse(args); err != nil {
 		return 2
