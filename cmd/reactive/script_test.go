@@ -45,6 +45,8 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, v)
 			}
 			env.Setenv("GOFLAGS", "-mod=mod")
+			// All that a new charm needs this module needs as well.
+			env.Setenv("GOPROXY", "off")
 			env.Setenv("REPO", repo)
 			return nil
 		},
