@@ -45,6 +45,8 @@ type Charm struct {
 	newID      func() string
 	openStore  func(tools *hooktool.Client, p hooktool.Process) (unitdata.Store, error)
 
+	declarations declarations
+
 	run *run
 }
 
@@ -105,6 +107,10 @@ func (c *Charm) CompareAllUnits() { c.compareAll = true }
 // RequestIDs lets next make the IDs of requests, which are random UUIDs
 // otherwise. It is meant for tests.
 func (c *Charm) RequestIDs(next func() string) { c.newID = next }
+
+// NewRequestID returns a new ID of a request, for interfaces that make requests
+// in ways of their own.
+func (c *Charm) NewRequestID() string { return c.newID() }
 
 // Store keeps unit data in the store that open returns, instead of Juju's charm
 // state. It is opened once for each hook.
@@ -179,5 +185,6 @@ func (c *Charm) CheckFile(file *charmfile.Charm) error {
 			errs = append(errs, fmt.Errorf("action %q, handled at %s, is not in the charm's actions", name, place(c.actions[name])))
 		}
 	}
+	errs = append(errs, c.declarations.check(file))
 	return errors.Join(errs...)
 }

@@ -22,6 +22,7 @@ type Endpoint struct {
 	iface    string
 	site     uintptr
 	triggers []flags.Trigger
+	appOnly  bool
 	load     []func(ctx context.Context, h *Hook) error
 	manage   []func(ctx context.Context, h *Hook) error
 
@@ -97,6 +98,12 @@ func (ep *Endpoint) ManageFlags(fn func(ctx context.Context, h *Hook) error) {
 	ep.manage = append(ep.manage, fn)
 }
 
+// ApplicationsOnly says that the endpoint's interface speaks through the data of
+// applications alone. What units publish is then not watched: the flags changed
+// and departed are left to the interface, and the last departure of a relation
+// does not end it.
+func (ep *Endpoint) ApplicationsOnly() { ep.appOnly = true }
+
 // OnLoad calls fn at the beginning of every hook when the endpoint's relations
 // are known, before any departure is noted and any flag updated.
 func (ep *Endpoint) OnLoad(fn func(ctx context.Context, h *Hook) error) {
@@ -169,6 +176,23 @@ func (ep *Endpoint) start(ctx context.Context) error {
 	for _, t := range ep.triggers {
 		r.set.AddTrigger(t)
 	}
+	if ep.appOnly {
+		r.set.Toggle(ep.Joined(), ep.IsJoined())
+	} else if err := ep.watchUnits(ctx); err != nil {
+		return err
+	}
+	for _, fn := range ep.manage {
+		if err := fn(ctx, &Hook{r}); err != nil {
+			return err
+		}
+	}
+	return r.set.Err()
+}
+
+// watchUnits updates the endpoint's own flags from who is in its relations and
+// what they publish.
+func (ep *Endpoint) watchUnits(ctx context.Context) error {
+	r := ep.run
 	if err := ep.depart(ctx); err != nil {
 		return err
 	}
@@ -180,15 +204,7 @@ func (ep *Endpoint) start(ctx context.Context) error {
 	} else if ep.IsJoined() {
 		r.set.Clear(ep.Departed())
 	}
-	if err := ep.compare(ctx); err != nil {
-		return err
-	}
-	for _, fn := range ep.manage {
-		if err := fn(ctx, &Hook{r}); err != nil {
-			return err
-		}
-	}
-	return r.set.Err()
+	return ep.compare(ctx)
 }
 
 // listUnits lists the units of all relations.

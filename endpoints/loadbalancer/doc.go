@@ -1,0 +1,2 @@
+// Package loadbalancer is the loadbalancer interface.
+package loadbalancer
