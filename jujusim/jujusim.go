@@ -77,7 +77,6 @@ type Model struct {
 	clock        time.Time
 	history      []*Dispatch
 	points       []*point
-	sockets      int
 	closed       bool
 	closers      []func() error
 }

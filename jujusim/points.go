@@ -1,13 +1,6 @@
 package jujusim
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/rpc"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/charmed-go/charms/hooktool"
@@ -65,11 +58,12 @@ func (r *Running) pass(call int, after bool) {
 
 func (r *Running) passExit() { r.pass(0, false) }
 
-// call runs a hook tool for the charm, and what was asked for before and after.
-func (r *Running) call(c hooktool.Call, run func() (hooktool.Result, error)) (hooktool.Result, error) {
+// around runs a hook tool for the charm, and what was asked for before and
+// after.
+func (r *Running) around(c hooktool.Call, run func() (hooktool.Result, error)) (hooktool.Result, error) {
 	r.mu.Lock()
-	r.calls++
-	n := r.calls
+	r.number++
+	n := r.number
 	r.mu.Unlock()
 	r.pass(n, false)
 	if r.killed() {
@@ -82,7 +76,7 @@ func (r *Running) call(c hooktool.Call, run func() (hooktool.Result, error)) (ho
 		done.Err = err.Error()
 	}
 	r.mu.Lock()
-	r.dispatch.Calls = append(r.dispatch.Calls, done)
+	r.calls = append(r.calls, done)
 	r.mu.Unlock()
 	r.pass(n, true)
 	if r.killed() {
@@ -91,58 +85,8 @@ func (r *Running) call(c hooktool.Call, run func() (hooktool.Result, error)) (ho
 	return result, err
 }
 
-// tap is the agent as a charm in this process calls it.
-type tap struct{ r *Running }
+// direct is the agent as a charm in this process calls it. The charm may close
+// it without ending the agent.
+type direct struct{ *agent.Agent }
 
-func (t tap) Call(ctx context.Context, c hooktool.Call) (hooktool.Result, error) {
-	return t.r.call(c, func() (hooktool.Result, error) { return t.r.agent.Call(ctx, c) })
-}
-
-func (t tap) Close() error { return nil }
-
-// Jujuc stands between a charm and its agent's socket.
-type Jujuc struct {
-	r     *Running
-	agent *rpc.Client
-}
-
-// Main runs one hook tool.
-func (j *Jujuc) Main(request agent.Request, response *agent.Response) error {
-	c := hooktool.Call{Tool: request.CommandName, Args: request.Args, Stdin: request.Stdin}
-	_, err := j.r.call(c, func() (hooktool.Result, error) {
-		err := j.agent.Call("Jujuc.Main", request, response)
-		return hooktool.Result{Code: response.Code, Stdout: response.Stdout, Stderr: response.Stderr}, err
-	})
-	return err
-}
-
-// serve opens the socket that the charm talks to and returns its address.
-func (r *Running) serve() (string, error) {
-	m := r.m
-	m.mu.Lock()
-	m.sockets++
-	n := m.sockets
-	m.mu.Unlock()
-	inner, outer := filepath.Join(m.dir, fmt.Sprintf("%d.agent", n)), filepath.Join(m.dir, fmt.Sprintf("%d.socket", n))
-	if err := r.agent.Serve(inner); err != nil {
-		return "", err
-	}
-	client, err := rpc.Dial("unix", inner)
-	if err != nil {
-		return "", fmt.Errorf("cannot reach the agent: %w", err)
-	}
-	listener, err := net.Listen("unix", outer)
-	if err != nil {
-		return "", errors.Join(fmt.Errorf("cannot serve hook tools: %w", err), client.Close())
-	}
-	if err := os.Chmod(outer, 0o700); err != nil {
-		return "", errors.Join(fmt.Errorf("cannot serve hook tools: %w", err), client.Close(), listener.Close())
-	}
-	server := rpc.NewServer()
-	if err := server.RegisterName("Jujuc", &Jujuc{r: r, agent: client}); err != nil {
-		return "", errors.Join(fmt.Errorf("cannot serve hook tools: %w", err), client.Close(), listener.Close())
-	}
-	r.proxy = &proxy{listener: listener, client: client, conns: make(map[net.Conn]struct{})}
-	r.proxy.done.Go(func() { r.proxy.accept(server) })
-	return outer, nil
-}
+func (direct) Close() error { return nil }

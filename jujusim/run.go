@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +36,6 @@ type Running struct {
 	hook     Hook
 	dispatch *Dispatch
 	agent    *agent.Agent
-	proxy    *proxy
 	program  func(ctx context.Context, p hooktool.Process) int
 	command  *exec.Cmd
 	argv     []string
@@ -55,10 +55,11 @@ type Running struct {
 	configStamp uint64
 	bag         seen
 
-	mu    sync.Mutex
-	calls int
-	log   []LogLine
-	dead  bool
+	mu     sync.Mutex
+	number int // of the last call
+	calls  []Call
+	log    []LogLine
+	dead   bool
 	// orphan says that it was killed with its agent.
 	orphan bool
 
@@ -182,29 +183,23 @@ func (r *Running) prepare(x *agent.Execution) error {
 	x.Seed = m.opts.Seed<<20 + uint64(r.dispatch.Seq)
 	x.Now = func() time.Time { return r.dispatch.Start }
 	x.Log = func(level, message string) { r.logged(LogLine{level, message}) }
-	x.Kill = r.Kill
+	x.Kill, x.Around = r.Kill, r.around
 	x.Cache = &u.cache
 	a, err := agent.New(m.data, *x)
 	if err != nil {
 		return err
 	}
 	r.agent = a
-	env := a.Env()
 	if r.program == nil && r.argv == nil {
 		r.program = u.charm.run
 	}
 	if r.program == nil || m.opts.SocketInProcess {
-		address, err := r.serve()
-		if err != nil {
+		socket := filepath.Join(m.dir, fmt.Sprintf("%d.socket", r.dispatch.Seq))
+		if err := a.Serve(socket); err != nil {
 			return errors.Join(err, a.Close())
 		}
-		for i, e := range env {
-			if strings.HasPrefix(e, "JUJU_AGENT_SOCKET_ADDRESS=") {
-				env[i] = "JUJU_AGENT_SOCKET_ADDRESS=" + address
-			}
-		}
 	}
-	r.dispatch.Env = env
+	r.dispatch.Env = a.Env()
 	r.dispatch.Charm = u.charm.number
 	return nil
 }
@@ -302,7 +297,7 @@ func (r *Running) inProcess() {
 		Stdout: &r.stdout, Stderr: &r.stderr,
 	}
 	if !r.m.opts.SocketInProcess {
-		p.Tools = tap{r}
+		p.Tools = direct{r.agent}
 	}
 	ended := make(chan int, 1)
 	stdout, stderr := new(output), new(output)
@@ -396,14 +391,18 @@ func (r *Running) end() []Event {
 	}
 	r.cancel(nil)
 	result, err := r.agent.Finish(agent.Exit{Code: r.code, Stdout: r.stdout.Bytes(), Stderr: r.stderr.Bytes()})
-	if cerr := errors.Join(r.proxy.close(), r.agent.Close()); err == nil {
+	if cerr := r.agent.Close(); err == nil {
 		err = cerr
 	}
 	m.lock()
 	defer m.unlock()
 	r.result, r.err = result, err
 	r.release()
-	d.End, d.Duration, d.Exit, d.Log = m.tick(), time.Since(r.began), r.code, r.log
+	d.End, d.Duration, d.Exit = m.tick(), time.Since(r.began), r.code
+	r.mu.Lock()
+	// Calls of threads that the process left behind come too late.
+	d.Calls, d.Log = slices.Clip(r.calls), slices.Clip(r.log)
+	r.mu.Unlock()
 	d.Log = append(d.Log, lines("DEBUG", r.stdout)...)
 	d.Log = append(d.Log, lines("WARNING", r.stderr)...)
 	switch {
