@@ -280,15 +280,21 @@ func scrapedNow(ctx context.Context, server *promserver.Client) (targets, up []s
 	return targets, up, nil
 }
 
-// endWorkloads ends what runs in the model's directory.
+// endWorkloads ends what runs in the model's directory, and waits for that.
 func (d *drive) endWorkloads() error {
-	var errs []error
-	for _, pid := range d.workloads() {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			errs = append(errs, err)
+	deadline := time.Now().Add(10 * time.Second)
+	for left := d.workloads(); len(left) > 0; left = d.workloads() {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("cannot end processes %v", left)
 		}
+		for _, pid := range left {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("cannot end process %d: %w", pid, err)
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // workloads are the processes that work in the model's directory.
