@@ -34,6 +34,7 @@ type Charm struct {
 	actions   map[string]uintptr
 	triggers  []flags.Trigger
 	onStart   []func(ctx context.Context, h *Hook) error
+	onRecord  []func(ctx context.Context, h *Hook, record *Record)
 	commands  map[string]command
 
 	config     bool

@@ -66,6 +66,7 @@ type run struct {
 	deposed  bool
 	ledAt    time.Time
 	fleeting []flags.Flag
+	juju     jujuRun
 
 	status    *Status
 	verdict   *Status
@@ -210,6 +211,9 @@ func (r *run) start(ctx context.Context) error {
 		if err := ep.start(ctx); err != nil {
 			return fmt.Errorf("endpoint %q: %w", ep.name, err)
 		}
+	}
+	if err := r.setJujuFlags(ctx); err != nil {
+		return err
 	}
 	return r.set.Err()
 }
@@ -498,6 +502,9 @@ func (r *run) finish(ctx context.Context) error {
 	}
 	r.writing = true
 	if err := r.publish(ctx); err != nil {
+		return err
+	}
+	if err := r.writeJuju(ctx); err != nil {
 		return err
 	}
 	return r.commit(ctx)
