@@ -170,6 +170,9 @@ func (r *run) conclude(ctx context.Context, record *Record, err error) {
 	if writeErr := appendRecord(r.process.Dir, record); writeErr != nil {
 		r.log.WarnContext(ctx, "cannot keep the record of this hook", "error", writeErr)
 	}
+	for _, fn := range r.charm.onRecord {
+		fn(ctx, &Hook{r}, record)
+	}
 	if err == nil {
 		r.log.InfoContext(ctx, record.Summary())
 	}
