@@ -239,10 +239,13 @@ func (ep *Endpoint) loadDeparted() error {
 
 // depart notes the unit that a -departed hook is about.
 func (ep *Endpoint) depart(ctx context.Context) error {
+	e := ep.run.event
+	if ep.inHook("broken") && !ep.charm.compareAll {
+		ep.run.data.Forget(unitdata.Bag{Relation: e.Relation, Name: e.RemoteApp})
+	}
 	if !ep.inHook("departed") {
 		return nil
 	}
-	e := ep.run.event
 	rel, ok := ep.relations.Get(e.Relation)
 	if !ok {
 		return nil
@@ -254,6 +257,11 @@ func (ep *Endpoint) depart(ctx context.Context) error {
 	}
 	u.data = data
 	ep.departed.Append(u)
+	if !ep.charm.compareAll {
+		// A unit that departed does not come back under its name, so what was seen
+		// of it need not be kept for ever, as the reference does.
+		ep.run.data.Forget(unitdata.Bag{Relation: u.relationID, Name: u.name})
+	}
 	if rel.units.Len() == 0 {
 		rel.gone = true
 		ep.relations.Remove(rel.id)
