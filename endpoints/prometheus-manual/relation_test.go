@@ -383,3 +383,37 @@ func TestTooManyJobs(t *testing.T) {
 		t.Errorf("outcomes %v", outcomes)
 	}
 }
+
+// TestSameRequestID is about an application that sends requests with the IDs of
+// another one's.
+func TestSameRequestID(t *testing.T) {
+	t.Parallel()
+	m := newModel(t, 3)
+	_, fake := server(t, m, "prometheus")
+	for _, name := range []string{"honest", "thief"} {
+		deploy(t, m, name, webMetadata, 1, func() *reactive.Charm {
+			charm := webCharm(false, false)()
+			charm.RequestIDs(func() string { return "predictable" })
+			return charm
+		})
+	}
+	if err := m.Configure("thief", map[string]any{"jobs": `{"web": {"static_configs": 5}}`}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"honest", "thief"} {
+		settle(t, m, relate(m, name+":metrics", "prometheus:manual-jobs"))
+	}
+	if got := pools(t, fake); !slices.Equal(got, []string{"web-predictable"}) {
+		t.Errorf("the server runs %q", got)
+	}
+	if got := status(t, m, "honest/0"); got != "web true" {
+		t.Errorf("the honest one is told %q", got)
+	}
+	if got := status(t, m, "thief/0"); !strings.HasPrefix(got, "web false") {
+		t.Errorf("the thief is told %q", got)
+	}
+	settle(t, m, func() error { return m.Configure("thief", map[string]any{"jobs": `{"web": {}}`}) })
+	if got := pools(t, fake); len(got) != 2 || got[0] != "web-predictable" {
+		t.Errorf("the server runs %q", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/flags"
@@ -42,14 +43,49 @@ func (r *Requirer) HasJobs() flags.Flag { return r.Flag("has_jobs") }
 // but endpoint.NAME.changed.
 func (r *Requirer) NewJobs() flags.Flag { return r.Flag("new_jobs") }
 
-// Jobs returns all jobs, as they were sent.
-func (r *Requirer) Jobs() []RemoteJob {
-	var jobs []RemoteJob
-	for request := range r.Requests().Values() {
-		jobs = append(jobs, remoteJob(request))
+// Jobs returns the jobs of all joined units, as they were sent. What cannot be
+// read as a request is left out; see [reactive.Responder.Malformed].
+//
+// Two units can send requests of the same ID, by accident or to get at
+// another's. Unlike Requests, which keeps one request of an ID as the
+// reference does, this keeps them all.
+func (r *Requirer) Jobs(ctx context.Context) ([]RemoteJob, error) {
+	if err := r.Fetch(ctx); err != nil {
+		return nil, fmt.Errorf("cannot read the scrape jobs of endpoint %q: %w", r.Name(), err)
 	}
-	return jobs
+	var jobs []RemoteJob
+	for relation := range r.Relations().Values() {
+		for unit := range relation.Units().Values() {
+			bag, err := unit.Received(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("cannot read the scrape jobs of %s: %w", unit.Name(), err)
+			}
+			for _, key := range bag.Keys() {
+				id, ok := strings.CutPrefix(key, "request_")
+				if !ok {
+					continue
+				}
+				job := RemoteJob{Relation: relation.ID(), Application: unit.Application(), Unit: unit.Name()}
+				if err := job.UnmarshalJSON([]byte(bag.Raw(key))); err != nil || job.ID != "" && job.ID != id {
+					continue
+				}
+				job.ID = id
+				own, err := relation.ToPublish(ctx)
+				if err != nil {
+					return nil, fmt.Errorf("cannot read the answers to %s: %w", unit.Name(), err)
+				}
+				var response Response
+				if ok, err := own.Get(responseKey(id), &response); ok && err == nil {
+					job.Response = &response
+				}
+				jobs = append(jobs, job)
+			}
+		}
+	}
+	return jobs, nil
 }
+
+func responseKey(id string) string { return "response_" + id }
 
 // Apply makes the jobs of all relations the jobs of the manager's server and
 // answers each. See [Manager.Apply]: the error says that it is not known what
@@ -73,49 +109,66 @@ func (r *Requirer) Apply(ctx context.Context, h *reactive.Hook, m *Manager) ([]O
 	maps.Copy(labels, m.Policy.Labels)
 	manager.Policy.Labels = labels
 
-	requests := r.Requests()
-	var jobs []RemoteJob
-	for request := range requests.Values() {
-		jobs = append(jobs, remoteJob(request))
+	jobs, err := r.Jobs(ctx)
+	if err != nil {
+		return nil, err
 	}
 	outcomes, err := manager.Apply(ctx, jobs)
 	if err != nil {
 		return nil, fmt.Errorf("cannot apply the scrape jobs of endpoint %q: %w", r.Name(), err)
 	}
-	for i, outcome := range outcomes {
-		request := requests.At(i)
+	return outcomes, r.answer(ctx, h, outcomes)
+}
+
+// answer answers each request whose answer is not that already.
+func (r *Requirer) answer(ctx context.Context, h *reactive.Hook, outcomes []Outcome) error {
+	type request struct{ relation, id string }
+	taken := make(map[request]bool)
+	for _, outcome := range outcomes {
+		if outcome.Err == nil {
+			taken[request{outcome.Job.Relation, outcome.Job.ID}] = true
+		}
+	}
+	for _, outcome := range outcomes {
+		job := outcome.Job
 		response := Response{Success: outcome.Err == nil}
-		log := h.Log().With("relation", outcome.Job.Relation, "unit", outcome.Job.Unit)
 		if outcome.Err != nil {
+			if taken[request{job.Relation, job.ID}] {
+				// Another unit of the application has sent the same request,
+				// and both read the same answer.
+				continue
+			}
 			response.Reason = outcome.Err.Error()
 		}
-		before, answered := request.Response()
-		if answered && before == response {
+		if job.Response != nil && *job.Response == response {
 			continue
 		}
+		log := h.Log().With("relation", job.Relation, "unit", job.Unit)
 		if outcome.Err != nil {
 			log.Warn("scrape job is refused", "reason", response.Reason)
 		}
 		for _, note := range outcome.Notes {
 			log.Info("scrape job is changed", "job", outcome.Name, "change", note)
 		}
-		if err := r.Respond(ctx, request, response); err != nil {
-			return nil, err
+		if err := r.respond(ctx, job, response); err != nil {
+			return fmt.Errorf("cannot answer %v of %s: %w", job.Request, job.Unit, err)
 		}
 	}
-	return outcomes, nil
+	return nil
 }
 
-func remoteJob(request *reactive.Request[Request, Response]) RemoteJob {
-	job := RemoteJob{
-		Request:     request.Fields(),
-		Relation:    request.Relation().ID(),
-		Application: request.Unit().Application(),
-		Unit:        request.Unit().Name(),
+func (r *Requirer) respond(ctx context.Context, job RemoteJob, response Response) error {
+	known, ok := r.Requests().Get(job.ID)
+	if ok && known.Relation().ID() == job.Relation {
+		return r.Respond(ctx, known, response)
 	}
-	job.ID = request.ID()
-	if response, ok := request.Response(); ok {
-		job.Response = &response
+	relation, ok := r.Relations().Get(job.Relation)
+	if !ok {
+		return fmt.Errorf("relation %s is gone", job.Relation)
 	}
-	return job
+	bag, err := relation.ToPublish(ctx)
+	if err != nil {
+		return err
+	}
+	return bag.Set(responseKey(job.ID), response)
 }

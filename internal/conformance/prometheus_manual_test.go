@@ -81,7 +81,7 @@ func runPrometheusManual(t *testing.T, line []byte) {
 			return strings.HasPrefix(flag, "endpoint.") && strings.HasSuffix(flag, suffix)
 		})
 	}
-	var flags []string
+	flags := flagsIn(r.store.Entries())
 	for i, raw := range r.vector.Steps {
 		var step vectorStep
 		var manual manualStep
@@ -304,7 +304,11 @@ func (p *manualPlayer) require(ctx context.Context, requirer *prometheusmanual.R
 	case "to_json":
 		var files manualFiles
 		decodeVector(p.t, op.Args, &files)
-		for _, job := range requirer.Jobs() {
+		jobs, err := requirer.Jobs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, job := range jobs {
 			if job.ID == op.ID {
 				text, err := job.ToJSON(prometheusmanual.CertFiles(files))
 				if err != nil {
