@@ -45,6 +45,7 @@ func NewPeers(c *reactive.Charm, name string) *Peers {
 		joined:   flags.New(name + ".joined"),
 		departed: flags.New(name + ".departed"),
 	}
+	p.OnLoad(p.goOn)
 	p.ManageFlags(p.manage)
 	return p
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/charmed-go/charms/jujusim/model"
 	"github.com/charmed-go/charms/reactive"
 	"github.com/charmed-go/charms/unitdata"
+	"github.com/charmed-go/charms/unitdata/sqlitefile"
 )
 
 // A hookVector is a vector with hooks that run one after the other (FORMAT.md,
@@ -34,6 +35,11 @@ type hookVector struct {
 		Endpoints []vectorEndpoint  `json:"endpoints"`
 		KV        map[string]any    `json:"kv"`
 		Files     map[string]string `json:"files"`
+
+		// Python says that what is in KV and in Snapshots, the state of ops
+		// objects, was left by a Python charm in its file: see secondPart.
+		Python    bool                       `json:"python"`
+		Snapshots map[string]json.RawMessage `json:"snapshots"`
 	} `json:"charm"`
 	Steps []json.RawMessage `json:"steps"`
 }
@@ -116,6 +122,9 @@ func newHookRunner(t testing.TB, line []byte) *hookRunner {
 		entries[key] = json.RawMessage(mustEncode(t, v))
 	}
 	r.store = unitdata.NewMemory(entries)
+	if r.vector.Charm.Python {
+		r.store = r.takeOver(t)
+	}
 	metadata := map[string]any{"name": "charm", "summary": "a charm", "description": "a charm"}
 	for _, ep := range r.vector.Charm.Endpoints {
 		byRole, _ := metadata[ep.Role].(map[string]any)
@@ -347,7 +356,7 @@ func applicationOf(name string) string {
 func bookkeeping(key string) bool {
 	for _, prefix := range []string{
 		"reactive.dispatch.", "reactive.state_watch", "reactive.flag_set_triggers.", "reactive.flag_clear_triggers.",
-		"reactive.flag_triggers.", "reactive.data_changed.endpoint.",
+		"reactive.flag_triggers.", "reactive.data_changed.endpoint.", "sqlitefile.", sqlitefile.SnapshotPrefix,
 	} {
 		if strings.HasPrefix(key, prefix) {
 			return true

@@ -76,7 +76,7 @@ func runUpgrade(t *testing.T, line []byte) {
 		}
 	}
 	path := filepath.Join(r.dir, sqlitefile.FileName)
-	writeUnitState(t, path, stored)
+	writeUnitState(t, path, stored, nil)
 	r.store = &unitdata.Memory{}
 	if _, err := sqlitefile.Import(r.store, sqlitefile.Options{Path: path}).Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -124,8 +124,8 @@ func (r *hookRunner) play(t *testing.T, charm *reactiveCharm, i int, raw json.Ra
 }
 
 // writeUnitState writes a file of unit state as charmhelpers would have left
-// it.
-func writeUnitState(t *testing.T, path string, rows map[string]string) {
+// it; with the state of ops objects, if there is any.
+func writeUnitState(t testing.TB, path string, rows map[string]string, snapshots map[string]json.RawMessage) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -133,9 +133,14 @@ func writeUnitState(t *testing.T, path string, rows map[string]string) {
 	}
 	defer db.Close()
 	statements := []string{
+		"PRAGMA synchronous=OFF", // it is a test's file, and there are thousands
 		"CREATE TABLE kv (key text, data text, primary key (key))",
 		"CREATE TABLE kv_revisions (key text, revision integer, data text, primary key (key, revision))",
 		"CREATE TABLE hooks (version integer primary key autoincrement, hook text, date text)",
+	}
+	if len(snapshots) > 0 {
+		statements = append(statements, "CREATE TABLE snapshot (handle TEXT PRIMARY KEY, data BLOB)",
+			"CREATE TABLE notice (sequence INTEGER PRIMARY KEY AUTOINCREMENT, event_path TEXT, observer_path TEXT, method_name TEXT)")
 	}
 	for _, statement := range statements {
 		if _, err := db.Exec(statement); err != nil {
@@ -148,6 +153,11 @@ func writeUnitState(t *testing.T, path string, rows map[string]string) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(rows)) {
 		if _, err := tx.Exec("INSERT INTO kv VALUES (?, ?)", key, rows[key]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, handle := range slices.Sorted(maps.Keys(snapshots)) {
+		if _, err := tx.Exec("INSERT INTO snapshot VALUES (?, ?)", handle, pickle(t, snapshots[handle])); err != nil {
 			t.Fatal(err)
 		}
 	}
