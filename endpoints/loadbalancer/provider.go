@@ -201,6 +201,11 @@ func (p *Provider) read(ctx context.Context, rel *reactive.Relation, name, text 
 	}
 	if err != nil {
 		p.malformed = append(p.malformed, Malformed{Relation: rel, Name: name, Err: err})
+		if known, ok := p.state.Known[p.key(rel.Number(), name, "")]; ok {
+			// Mended, it is to be acted on, even if it is what it was before.
+			known.Hash = ""
+			p.state.Known[p.key(rel.Number(), name, "")] = known
+		}
 		return nil, nil
 	}
 	if len(request.Backends) == 0 {
@@ -226,8 +231,8 @@ func (p *Provider) key(relation int, name, id string) string {
 	return fmt.Sprintf("%d/%s", relation, name)
 }
 
-// remember notes that a request was seen. One that another leader has answered
-// counts as answered.
+// remember notes that a request was seen. One that another leader has fulfilled
+// needs nothing more.
 func (p *Provider) remember(in *Incoming) {
 	known, ok := p.state.Known[in.known]
 	if left, found := p.recall(in); found {
@@ -236,7 +241,7 @@ func (p *Provider) remember(in *Incoming) {
 	if !ok || known.ID != in.ID() {
 		known = knownRequest{ID: in.ID(), Relation: in.relation.Number(), Name: in.key}
 	}
-	if !p.reference && p.leads && in.answered() && in.SentHash() != "" && known.Sent != in.SentHash() {
+	if !p.reference && p.leads && in.response.OK() && in.answered() && in.SentHash() != "" && known.Sent != in.SentHash() {
 		known.Hash, known.Sent = in.Hash(), in.SentHash()
 	}
 	p.state.Known[in.known] = known
