@@ -1,0 +1,528 @@
+package reactive_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmed-go/charms/charmfile"
+	"github.com/charmed-go/charms/flags"
+	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/jujusim"
+	"github.com/charmed-go/charms/jujusim/model"
+	"github.com/charmed-go/charms/reactive"
+	"github.com/charmed-go/charms/reactive/reactivetest"
+)
+
+var jujuVersions = []string{"3.6.28", "4.0.15"}
+
+const vaultMetadata = `
+name: vault
+summary: A charm that owns secrets.
+description: It uses what Juju has besides relations.
+provides: {access: {interface: vault}}
+peers: {cluster: {interface: cluster}}
+storage: {data: {type: filesystem, multiple: {range: 0-3}}}
+resources: {binary: {type: file, filename: binary}}
+extra-bindings: {admin: null}
+config: {options: {password: {type: string, default: first}, ports: {type: string, default: 80/tcp}}}
+`
+
+// newVault returns a charm that owns a secret, has storage, a resource and ports.
+func newVault() *reactive.Charm {
+	c := reactive.New("vault")
+	access := c.Endpoint("access", charmfile.Provider, "vault")
+	cluster := c.Endpoint("cluster", charmfile.Peer, "cluster")
+	settings := c.LeadershipSettings(cluster)
+	data, binary := c.Storage("data"), c.Resource("binary")
+	c.HandleLeader("keep the password", flags.When(c.ConfigChanged()), func(ctx context.Context, l *reactive.Leader) error {
+		config, err := l.Config(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = l.SetSecret(ctx, hooktool.Secret{
+			Label: "password", Description: "to get in", Rotate: hooktool.RotateDaily,
+			Content: map[string]string{"password": config["password"].(string)},
+		})
+		settings.Set(l, map[string]string{"password-is": config["password"].(string) + "-like"})
+		return err
+	})
+	c.HandleLeader("rotate", flags.When(c.SecretRotate("password")), func(ctx context.Context, l *reactive.Leader) error {
+		s, err := l.Secret(ctx, "password")
+		if err != nil {
+			return err
+		}
+		was, err := s.Content(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = l.SetSecret(ctx, hooktool.Secret{Label: "password", Content: map[string]string{"password": was["password"] + "-rotated"}})
+		return err
+	})
+	c.HandleLeader("clean up", flags.WhenAny(c.SecretRemovable("password"), c.SecretExpired("password")), func(ctx context.Context, l *reactive.Leader) error {
+		s, err := l.Secret(ctx, "password")
+		if err != nil {
+			return err
+		}
+		var revision int
+		if _, err := fmt.Sscan(l.Event().SecretRevision, &revision); err != nil {
+			return err
+		}
+		return s.RemoveRevision(revision)
+	})
+	c.HandleLeader("give access", flags.When(access.Joined()), func(ctx context.Context, l *reactive.Leader) error {
+		s, err := l.Secret(ctx, "password")
+		if err != nil || s == nil {
+			return err
+		}
+		for rel := range access.Relations().Values() {
+			if err := s.Grant(ctx, rel); err != nil {
+				return err
+			}
+			bag, err := rel.ToPublishApp(ctx, l)
+			if err != nil {
+				return err
+			}
+			if err := bag.Set("secret", s.URI().String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	c.Handle("declare ports", flags.When(c.ConfigChanged("ports")), func(ctx context.Context, h *reactive.Hook) error {
+		config, err := h.Config(ctx)
+		if err != nil {
+			return err
+		}
+		var ranges []hooktool.PortRange
+		for _, text := range strings.Split(config["ports"].(string), ";") {
+			if text == "" {
+				continue
+			}
+			p, err := hooktool.ParsePortRange(text)
+			if err != nil {
+				return err
+			}
+			ranges = append(ranges, p)
+		}
+		h.SetPorts(ranges...)
+		return nil
+	})
+	c.HandleEvery("look around", func(ctx context.Context, h *reactive.Hook) error {
+		var seen []string
+		if h.IsSet(binary.Available()) {
+			path, err := binary.Path(ctx)
+			if err != nil {
+				return err
+			}
+			seen = append(seen, "binary "+path)
+		}
+		instances, err := data.Instances(ctx)
+		if err != nil {
+			return err
+		}
+		for _, i := range instances {
+			seen = append(seen, i.Kind+" "+i.ID)
+		}
+		if h.IsSet(data.Detaching()) {
+			seen = append(seen, "detaching "+h.Event().Storage)
+		}
+		seen = append(seen, fmt.Sprint("attached ", h.IsSet(data.Attached())), "setting "+settings.Get("password-is"))
+		if h.IsSet(settings.Changed("password-is")) {
+			if err := h.Data().Set("vault.changed-in", h.Event().String()); err != nil {
+				return err
+			}
+		}
+		return h.Data().Set("vault.seen", strings.Join(seen, ", "))
+	})
+	return c
+}
+
+const clientMetadata = `
+name: client
+summary: A charm that reads a secret.
+description: It reads a secret.
+requires: {vault: {interface: vault}}
+`
+
+// newClient returns a charm that reads the secret of the vault.
+func newClient() *reactive.Charm {
+	c := reactive.New("client")
+	vault := c.Endpoint("vault", charmfile.Requirer, "vault")
+	read := func(ctx context.Context, h *reactive.Hook, q hooktool.SecretQuery) error {
+		content, err := h.ReadSecret(ctx, q)
+		if err != nil {
+			return err
+		}
+		return h.Data().Set("client.password", content["password"])
+	}
+	c.HandleHook("read", "vault-relation-changed", func(ctx context.Context, h *reactive.Hook) error {
+		bag, err := vault.Relations().At(0).ReceivedApp(ctx)
+		if err != nil || !bag.Has("secret") {
+			return err
+		}
+		var text string
+		if _, err := bag.Get("secret", &text); err != nil {
+			return err
+		}
+		uri, err := hooktool.ParseSecretURI(text)
+		if err != nil {
+			return err
+		}
+		return read(ctx, h, hooktool.SecretQuery{URI: uri, Label: "vault"})
+	})
+	c.Handle("read again", flags.When(c.SecretChanged("vault")), func(ctx context.Context, h *reactive.Hook) error {
+		return read(ctx, h, hooktool.SecretQuery{Label: "vault", Refresh: true})
+	})
+	return c
+}
+
+var (
+	vault  = jujusim.Charm{Run: reactive.Program(newVault), Files: files(vaultMetadata)}
+	client = jujusim.Charm{Run: reactive.Program(newClient), Files: files(clientMetadata)}
+
+	vaultUnderTest = reactivetest.Charm{New: newVault, Files: files(vaultMetadata)}
+)
+
+// A secret is made, granted, read, changed, read again, and its old revision
+// removed; nothing of its content is logged or told to a tool in the open.
+func TestSecretStory(t *testing.T) {
+	t.Parallel()
+	for _, version := range jujuVersions {
+		m := newModel(t, jujusim.Options{Version: version})
+		must(t, m.Deploy("vault", vault, jujusim.DeployOptions{Units: 2, Config: map[string]any{"password": "hush-hush"}}))
+		must(t, m.Deploy("client", client, jujusim.DeployOptions{}))
+		_, err := m.Relate("vault:access", "client:vault")
+		must(t, err)
+		must(t, m.Settle(t.Context()))
+		if got := unitData(t, m, "client/0")["client.password"]; got != "hush-hush" {
+			t.Errorf("%s: the client knows the password %v", version, got)
+		}
+		must(t, m.Configure("vault", map[string]any{"password": "psst-psst"}))
+		must(t, m.Settle(t.Context()))
+		if got := unitData(t, m, "client/0")["client.password"]; got != "psst-psst" {
+			t.Errorf("%s: after it changed the client knows the password %v", version, got)
+		}
+		m.View(func(data *model.Model) {
+			for _, s := range data.Secrets {
+				if got := fmt.Sprintf("%v %s %s %q %d", slices.Sorted(maps.Keys(s.Revisions)), s.Label, s.Rotate, s.Description, len(s.Grants)); got != `[2] password daily "to get in" 1` {
+					t.Errorf("%s: the secret is %s", version, got)
+				}
+			}
+			if len(data.Secrets) != 1 {
+				t.Errorf("%s: there are %d secrets", version, len(data.Secrets))
+			}
+		})
+		for _, d := range m.History() {
+			for _, line := range d.Log {
+				if strings.Contains(line.Message, "hush-hush") || strings.Contains(line.Message, "psst-psst") {
+					t.Errorf("%s: %s of %s logs %q", version, d.At, d.Unit, line.Message)
+				}
+			}
+		}
+		writesNothing(t, m)
+	}
+}
+
+// writesNothing checks that units that have nothing to do write nothing.
+func writesNothing(t *testing.T, m *jujusim.Model) {
+	t.Helper()
+	before := len(m.History())
+	must(t, m.UpdateStatus())
+	must(t, m.Settle(t.Context()))
+	for _, d := range m.History()[before:] {
+		for _, c := range d.Calls {
+			if (reactivetest.Call{Tool: c.Tool}).Writes() {
+				t.Errorf("%s of %s writes: %s %q", d.At, d.Unit, c.Tool, c.Args)
+			}
+		}
+	}
+}
+
+func TestSecretFlags(t *testing.T) {
+	t.Parallel()
+	secret := reactivetest.Secret{
+		Owner: hooktool.OwnerApplication, Label: "password", Rotate: hooktool.RotateDaily, Expire: time.Now().Add(time.Hour),
+		Revisions: map[int]map[string]string{1: {"password": "a"}, 2: {"password": "b"}},
+	}
+	for _, version := range jujuVersions {
+		s := reactivetest.State{JujuVersion: version, Leader: true, Secrets: []reactivetest.Secret{secret}, Config: map[string]any{"password": "b"}}
+		r := reactivetest.Run(t, vaultUnderTest, s, reactivetest.SecretRotate(secret))
+		after, _ := r.State.Secret("password")
+		if !r.Ran("rotate") || after.Revisions[3]["password"] != "b-rotated" || after.Tracked != 3 {
+			t.Errorf("%s: secret-rotate ran %q and leaves %+v", version, r.Handlers(), after)
+		}
+		for _, f := range []string{"secret.rotate", "secret.rotate.password"} {
+			if f := flags.New(f); !r.WasSet(f) || r.IsSet(f) {
+				t.Errorf("%s: %s was set %v, and is %v", version, f, r.WasSet(f), r.IsSet(f))
+			}
+		}
+		for _, e := range []reactivetest.Event{reactivetest.SecretExpired(secret, 1), reactivetest.SecretRemove(secret, 1)} {
+			r := reactivetest.Run(t, vaultUnderTest, s, e)
+			after, _ := r.State.Secret("password")
+			if got := slices.Sorted(maps.Keys(after.Revisions)); !slices.Equal(got, []int{2}) {
+				t.Errorf("%s: after %s the revisions are %v", version, e, got)
+			}
+		}
+		// The same content once more is no new revision.
+		r = reactivetest.Run(t, vaultUnderTest, s, reactivetest.ConfigChanged())
+		if after, _ := r.State.Secret("password"); len(after.Revisions) != 2 {
+			t.Errorf("%s: the same password again makes revisions %v", version, slices.Sorted(maps.Keys(after.Revisions)))
+		}
+	}
+}
+
+// Everything that can be done with an own secret, in one hook each.
+func TestOwnSecrets(t *testing.T) {
+	t.Parallel()
+	type hookFunc = func(ctx context.Context, l *reactive.Leader, access *reactive.Endpoint) error
+	run := func(t *testing.T, s reactivetest.State, do hookFunc) (*reactivetest.Result, error) {
+		t.Helper()
+		charm := reactivetest.Charm{Twice: false, Files: files(vaultMetadata), New: func() *reactive.Charm {
+			c := reactive.New("vault")
+			access := c.Endpoint("access", charmfile.Provider, "vault")
+			c.HandleLeader("do", flags.Unless(flags.New("never")), func(ctx context.Context, l *reactive.Leader) error { return do(ctx, l, access) })
+			return c
+		}}
+		r, err := charm.Run(t.Context(), s, reactivetest.UpdateStatus())
+		must(t, err)
+		return r, r.Err
+	}
+	state := func(version string) reactivetest.State {
+		return reactivetest.State{
+			JujuVersion: version, Leader: true,
+			Relations: []reactivetest.Relation{{Endpoint: "access", ID: 1, Units: map[string]map[string]string{"client/0": nil}}},
+			Secrets: []reactivetest.Secret{
+				{Owner: hooktool.OwnerApplication, Label: "app", Revisions: map[int]map[string]string{1: {"key": "v"}}, Grants: []reactivetest.Grant{{To: "client", Relation: 1}}},
+				{Owner: hooktool.OwnerUnit, Label: "unit", Revisions: map[int]map[string]string{1: {"key": "v"}}},
+			},
+		}
+	}
+	writes := func(r *reactivetest.Result) []string {
+		var list []string
+		for _, c := range r.Calls {
+			if strings.HasPrefix(c.Tool, "secret-") && c.Writes() {
+				list = append(list, c.Tool)
+			}
+		}
+		return list
+	}
+	for _, version := range jujuVersions {
+		for _, test := range []struct {
+			name   string
+			do     hookFunc
+			writes string
+		}{
+			{"grant again", func(ctx context.Context, l *reactive.Leader, access *reactive.Endpoint) error {
+				s, err := l.Secret(ctx, "app")
+				if err != nil {
+					return err
+				}
+				return s.Grant(ctx, access.Relations().At(0))
+			}, "[]"},
+			{"grant a unit, and revoke the application", func(ctx context.Context, l *reactive.Leader, access *reactive.Endpoint) error {
+				s, err := l.Secret(ctx, "app")
+				if err != nil {
+					return err
+				}
+				rel := access.Relations().At(0)
+				s.GrantUnit(rel, rel.Units().At(0))
+				s.Revoke(rel)
+				return nil
+			}, "[secret-grant secret-revoke]"},
+			{"change of mind", func(ctx context.Context, l *reactive.Leader, access *reactive.Endpoint) error {
+				s, err := l.UnitSecret(ctx, "unit")
+				if err != nil {
+					return err
+				}
+				rel := access.Relations().At(0)
+				s.GrantUnit(rel, rel.Units().At(0))
+				s.RevokeUnit(rel, rel.Units().At(0))
+				return nil
+			}, "[secret-revoke]"},
+			{"new, with a grant", func(ctx context.Context, l *reactive.Leader, access *reactive.Endpoint) error {
+				s, err := l.SetUnitSecret(ctx, hooktool.Secret{Label: "new", Content: map[string]string{"key": "v"}})
+				if err != nil {
+					return err
+				}
+				if s.URI().ID == "" || s.Label() != "new" || s.Info().Rotate != hooktool.RotateNever {
+					return fmt.Errorf("the new secret is %+v", s.Info())
+				}
+				return s.Grant(ctx, access.Relations().At(0))
+			}, "[secret-add secret-grant]"},
+			{"new, then changed", func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				for _, v := range []string{"v", "w"} {
+					if _, err := l.SetSecret(ctx, hooktool.Secret{Label: "new", Content: map[string]string{"key": v}}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, "[secret-add secret-set]"},
+			{"new description", func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				_, err := l.SetSecret(ctx, hooktool.Secret{Label: "app", Description: "what it is for", Rotate: hooktool.RotateHourly})
+				return err
+			}, "[secret-set]"},
+			{"remove", func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				s, err := l.Secret(ctx, "app")
+				if err != nil {
+					return err
+				}
+				s.Remove()
+				if again, err := l.Secret(ctx, "app"); again != nil || err != nil {
+					return fmt.Errorf("the removed secret is %v, %v", again, err)
+				}
+				return nil
+			}, "[secret-remove]"},
+			{"none", func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				if s, err := l.Secret(ctx, "nope"); s != nil || err != nil {
+					return fmt.Errorf("there is %v, %v", s, err)
+				}
+				return nil
+			}, "[]"},
+		} {
+			r, err := run(t, state(version), test.do)
+			if err != nil || fmt.Sprint(writes(r)) != test.writes {
+				t.Errorf("%s: %s writes %v, want %s; error %v", version, test.name, writes(r), test.writes, err)
+			}
+		}
+		for name, do := range map[string]hookFunc{
+			`the secret with label "unit" is owned by the unit, not the application`: func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				_, err := l.Secret(ctx, "unit")
+				return err
+			},
+			"a secret without a label cannot be told from others": func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				_, err := l.SetSecret(ctx, hooktool.Secret{Content: map[string]string{"key": "v"}})
+				return err
+			},
+			`the secret with label "app" has no revision 0`: func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				s, err := l.Secret(ctx, "app")
+				if err != nil {
+					return err
+				}
+				return s.RemoveRevision(0)
+			},
+		} {
+			if _, err := run(t, state(version), do); err == nil || !strings.HasSuffix(err.Error(), name) {
+				t.Errorf("%s: the error is %v, want %s", version, err, name)
+			}
+		}
+	}
+}
+
+func TestStorageStory(t *testing.T) {
+	t.Parallel()
+	for _, version := range jujuVersions {
+		data := reactivetest.Storage{ID: "data/0"}
+		other := reactivetest.Storage{ID: "data/3"}
+		s := reactivetest.State{JujuVersion: version, Storage: []reactivetest.Storage{data}}
+		r := reactivetest.Run(t, vaultUnderTest, s, reactivetest.StorageAttached("data/0"))
+		if got := r.State.Data["vault.seen"]; got != "filesystem data/0, attached true, setting " {
+			t.Errorf("%s: after -attached the unit sees %v", version, got)
+		}
+		r.State.Storage = append(r.State.Storage, other)
+		r = reactivetest.Run(t, vaultUnderTest, r.State, reactivetest.StorageDetaching("data/0"))
+		if got := r.State.Data["vault.seen"]; got != "filesystem data/3, detaching data/0, attached true, setting " {
+			t.Errorf("%s: in -detaching the unit sees %v", version, got)
+		}
+		r = reactivetest.Run(t, vaultUnderTest, r.State, reactivetest.StorageDetaching("data/3"))
+		if got := r.State.Data["vault.seen"]; got != "detaching data/3, attached false, setting " {
+			t.Errorf("%s: in the last -detaching the unit sees %v", version, got)
+		}
+		if r.IsSet(flags.New("storage.data.detaching")) || r.IsSet(flags.New("storage.data.attached")) {
+			t.Errorf("%s: flags are %q", version, r.State.Flags)
+		}
+	}
+}
+
+func TestStorageAdd(t *testing.T) {
+	t.Parallel()
+	charm := reactivetest.Charm{Files: files(vaultMetadata), New: func() *reactive.Charm {
+		c := reactive.New("vault")
+		data := c.Storage("data")
+		c.HandleHook("ask", "start", func(_ context.Context, h *reactive.Hook) error {
+			data.Add(h, 1)
+			data.Add(h, 1)
+			return nil
+		})
+		return c
+	}}
+	r := reactivetest.Run(t, charm, reactivetest.State{}, reactivetest.Start())
+	if !maps.Equal(r.AddedStorage, map[string]int{"data": 2}) {
+		t.Errorf("it asks for %v", r.AddedStorage)
+	}
+}
+
+func TestResource(t *testing.T) {
+	t.Parallel()
+	available := flags.New("resource.binary.available")
+	for _, version := range jujuVersions {
+		s := reactivetest.State{JujuVersion: version}
+		r := reactivetest.Run(t, vaultUnderTest, s, reactivetest.Install())
+		if r.IsSet(available) {
+			t.Errorf("%s: a resource that was not supplied is available", version)
+		}
+		r.State.Resources = map[string]string{"binary": "/res/binary"}
+		r = reactivetest.Run(t, vaultUnderTest, r.State, reactivetest.UpgradeCharm())
+		if got := fmt.Sprint(r.State.Data["vault.seen"]); !r.IsSet(available) || !strings.HasPrefix(got, "binary /res/binary,") {
+			t.Errorf("%s: once supplied, flags are %q, and the unit sees %s", version, r.State.Flags, got)
+		}
+		r.State.Resources = nil
+		if r = reactivetest.Run(t, vaultUnderTest, r.State, reactivetest.UpgradeCharm()); r.IsSet(available) {
+			t.Errorf("%s: taken away, it is still available", version)
+		}
+	}
+}
+
+// Whatever the ports are, after the declaration they are those declared.
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	for _, version := range jujuVersions {
+		for _, test := range []struct {
+			before   []string
+			declared string
+			after    string
+		}{
+			{nil, "80/tcp", "[80/tcp]"},
+			{[]string{"80/tcp"}, "80/tcp", "[80/tcp]"},
+			{[]string{"80/tcp"}, "", "[]"},
+			{[]string{"80/tcp", "icmp"}, "443/tcp;icmp", "[443/tcp icmp]"},
+			{[]string{"80/tcp"}, "80/tcp (access)", "[80/tcp (access)]"},
+			{[]string{"80/tcp (access)"}, "80/tcp", "[80/tcp]"},
+			{[]string{"80/tcp (access)"}, "80/tcp (cluster)", "[80/tcp (cluster)]"},
+			{[]string{"80/tcp (access, cluster)"}, "80/tcp (cluster)", "[80/tcp (cluster)]"},
+			{[]string{"80/tcp (access)"}, "80/udp", "[80/udp]"},
+			{[]string{"80/tcp (access)"}, "", "[]"},
+		} {
+			s := reactivetest.State{JujuVersion: version, Ports: test.before, Config: map[string]any{"ports": test.declared}}
+			r := reactivetest.Run(t, vaultUnderTest, s, reactivetest.ConfigChanged())
+			if got := fmt.Sprint(r.State.Ports); got != test.after {
+				t.Errorf("%s: %v with %q declared becomes %s, want %s", version, test.before, test.declared, got, test.after)
+			}
+			changed := slices.ContainsFunc(r.Calls, func(c reactivetest.Call) bool { return c.Tool == "open-port" || c.Tool == "close-port" })
+			if same := fmt.Sprint(test.before) == test.after; changed == same {
+				t.Errorf("%s: %v with %q declared: changed %v", version, test.before, test.declared, changed)
+			}
+		}
+		// What overlaps a range that closes is opened one hook later.
+		s := reactivetest.State{JujuVersion: version, Ports: []string{"80-90/tcp"}, Config: map[string]any{"ports": "85/tcp;443/tcp"}}
+		r := reactivetest.Run(t, vaultUnderTest, s, reactivetest.ConfigChanged())
+		if got := fmt.Sprint(r.State.Ports); got != "[443/tcp]" {
+			t.Errorf("%s: at first the ports are %s", version, got)
+		}
+		charm := vaultUnderTest
+		charm.Twice = true
+		r = reactivetest.Run(t, charm, r.State, reactivetest.UpdateStatus())
+		if got := fmt.Sprint(r.State.Ports); got != "[443/tcp 85/tcp]" {
+			t.Errorf("%s: one hook later the ports are %s", version, got)
+		}
+		s.Config["ports"] = "80-90/tcp;85/tcp"
+		r = reactivetest.RunFailing(t, vaultUnderTest, s, reactivetest.ConfigChanged())
+		if !strings.Contains(r.Err.Error(), "cannot declare the open ports: the ports ") || !strings.HasSuffix(r.Err.Error(), " overlap") {
+			t.Errorf("%s: the error is %v", version, r.Err)
+		}
+	}
+}
