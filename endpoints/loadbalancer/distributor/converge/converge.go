@@ -47,8 +47,8 @@ type Backend interface {
 	CheckVIP(distributor.VIP, distributor.Algorithm, distributor.Persistence) error
 	// Converge brings the machine into the state want, from whatever state it
 	// is in, one that an earlier call was killed in included. It cuts the
-	// connections that want.Cuts names. Finding nothing to do, it does
-	// nothing. It does not change want.
+	// connections that want.Cuts names. Finding nothing to do, it
+	// disturbs nothing. It does not change want.
 	Converge(ctx context.Context, want *State) error
 	// Connections counts the connections that are open to the amphorae of d,
 	// by ID; absent ones have none.

@@ -1,0 +1,10 @@
+package haproxy
+
+// What reads HAProxy's answers, for tests of what it may answer.
+var (
+	ParseProcs      = parseProcs
+	ParseServers    = parseServers
+	ParseSessions   = parseSessions
+	ParseSessionIDs = parseSessionIDs
+	FrontAddress    = frontAddress
+)
