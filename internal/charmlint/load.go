@@ -41,8 +41,8 @@ type listed struct {
 	DepOnly                 bool
 }
 
-// load reads the packages of the module in dir that are in dir or below it,
-// and those of the same module that they import.
+// load reads the packages in dir and below it, and those of the same module
+// that they use.
 func load(ctx context.Context, goTool, dir string) (*program, error) {
 	cmd := exec.CommandContext(ctx, goTool, "list", "-e", "-deps", "-export", "-json=ImportPath,Dir,Export,GoFiles,ImportMap,Module,Error,DepOnly", "./...")
 	cmd.Dir = dir
@@ -89,11 +89,15 @@ func load(ctx context.Context, goTool, dir string) (*program, error) {
 	return p, nil
 }
 
-// mine says whether a package is the charm's own: in its directory or, if that
-// is a module of its own, in its module.
+// mine says whether a package is the charm's own: it is in the charm's
+// directory, or the charm's programs use it and it is of the same module. The
+// framework's packages are not, but for its example charms.
 func mine(l listed, dir string) bool {
 	if l.Module == nil || !l.Module.Main {
 		return false
+	}
+	if !strings.HasPrefix(l.ImportPath, framework+"/") || strings.HasPrefix(l.ImportPath, framework+"/examples/") {
+		return true
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -103,11 +107,7 @@ func mine(l listed, dir string) bool {
 		abs = real
 	}
 	rel, err := filepath.Rel(abs, l.Dir)
-	if err != nil || !filepath.IsLocal(rel) {
-		_, modErr := os.Stat(filepath.Join(abs, "go.mod"))
-		return modErr == nil
-	}
-	return true
+	return err == nil && filepath.IsLocal(rel)
 }
 
 type imports struct {
