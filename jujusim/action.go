@@ -76,9 +76,9 @@ func (m *Model) startAction(ctx context.Context, unit, name string, params map[s
 	}
 	m.nextAction++
 	x := agent.Execution{Unit: unit, Action: name, ActionID: strconv.Itoa(m.nextAction), Params: params}
-	r := m.launch(u, Hook{Unit: unit}, "actions/"+name)
+	r := m.launch(ctx, u, Hook{Unit: unit}, "actions/"+name)
 	m.unlock()
-	return r, r.start(ctx, x)
+	return r, r.start(x)
 }
 
 // idle returns a unit that can run an action: one that is installed, in error
@@ -153,10 +153,10 @@ func (m *Model) startExec(ctx context.Context, unit string, opts ExecOptions) (*
 		return nil, err
 	}
 	x := agent.Execution{Unit: unit, Exec: true, Relation: opts.Relation, RemoteUnit: opts.RemoteUnit}
-	r := m.launch(u, Hook{Unit: unit}, "exec")
+	r := m.launch(ctx, u, Hook{Unit: unit}, "exec")
 	m.unlock()
 	if r.program = opts.Run; r.program == nil {
 		r.argv, r.stdin = []string{"/bin/bash", "-s"}, opts.Script
 	}
-	return r, r.start(ctx, x)
+	return r, r.start(x)
 }

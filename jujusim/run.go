@@ -102,7 +102,7 @@ func (m *Model) Start(ctx context.Context, h Hook) (*Running, error) {
 	}
 	u.begin(h)
 	x := u.execution(h)
-	r := m.launch(u, h, h.Name)
+	r := m.launch(ctx, u, h, h.Name)
 	r.configStamp = u.app.configStamp
 	if ur := u.relation(h.Relation); ur != nil && h.relationKind() != "" {
 		owner := h.Remote
@@ -114,15 +114,16 @@ func (m *Model) Start(ctx context.Context, h Hook) (*Running, error) {
 		}
 	}
 	m.unlock()
-	if err := r.start(ctx, x); err != nil {
+	if err := r.start(x); err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w", h, err)
 	}
 	return r, nil
 }
 
 // launch marks the unit as running. The model is locked.
-func (m *Model) launch(u *unit, h Hook, at string) *Running {
+func (m *Model) launch(ctx context.Context, u *unit, h Hook, at string) *Running {
 	r := &Running{m: m, u: u, hook: h, done: make(chan struct{}), began: time.Now()}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.dispatch = &Dispatch{Seq: len(m.history) + 1, Unit: u.name, At: at, Hook: h, Machine: u.machine.id, Start: m.tick()}
 	m.history = append(m.history, r.dispatch)
 	u.running = r
@@ -155,17 +156,16 @@ func (u *unit) execution(h Hook) agent.Execution {
 }
 
 // start prepares the charm directory and the agent and starts the process.
-func (r *Running) start(ctx context.Context, x agent.Execution) error {
+func (r *Running) start(x agent.Execution) error {
 	m, u := r.m, r.u
-	err := r.prepare(&x)
-	if err != nil {
+	if err := r.prepare(&x); err != nil {
+		r.cancel(nil)
 		m.lock()
 		r.release()
 		m.history = m.history[:len(m.history)-1]
 		m.unlock()
 		return err
 	}
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	m.emit(Event{Kind: DispatchStarted, Unit: u.name, Dispatch: r.dispatch, Text: r.title()})
 	go func() {
 		defer close(r.done)
@@ -336,9 +336,7 @@ func (r *Running) Kill() {
 	r.mu.Lock()
 	r.dead = true
 	r.mu.Unlock()
-	if r.cancel != nil {
-		r.cancel(ErrKilled)
-	}
+	r.cancel(ErrKilled)
 }
 
 // KillAgent kills the process together with the unit's agent, which starts

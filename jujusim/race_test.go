@@ -1,0 +1,5 @@
+//go:build race
+
+package jujusim_test
+
+const raceEnabled = true
