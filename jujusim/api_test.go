@@ -483,3 +483,69 @@ func TestDeployRefuses(t *testing.T) {
 	}
 	must(t, m.Settle(t.Context()))
 }
+
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	id := ""
+	owner := charm(provider, func(at string, tool func(...string) string) error {
+		switch at {
+		case "db-relation-created":
+			id = tool("secret-add", "--label", "mine", "password=one")
+			tool("secret-grant", id, "-r", tool("relation-ids", "db"))
+			tool("relation-set", "--app", "secret="+id)
+		case "secret-rotate":
+			tool("secret-set", "mine", "password=two")
+			tool("secret-set", id, "password=two")
+		case "secret-remove":
+			tool("secret-remove", id, "--revision", "1")
+		}
+		return nil
+	})
+	var seen []string
+	reader := charm(consumer, func(at string, tool func(...string) string) error {
+		switch at {
+		case "src-relation-changed":
+			if uri := tool("relation-get", "--app", "secret", "p"); uri != "" {
+				seen = append(seen, tool("secret-get", uri, "password"))
+			}
+		case "secret-changed":
+			seen = append(seen, tool("secret-get", id, "password", "--refresh"))
+		}
+		return nil
+	})
+	m := newModel(t, jujusim.Options{})
+	must(t, m.Deploy("p", owner, jujusim.DeployOptions{}))
+	must(t, m.Deploy("c", reader, jujusim.DeployOptions{}))
+	must1[int](t)(m.Relate("p:db", "c:src"))
+	must(t, m.Settle(t.Context()))
+	ids := m.Snapshot().SecretIDs()
+	if len(ids) != 1 {
+		t.Fatalf("the model has the secrets %v", ids)
+	}
+	must(t, m.RotateSecret(ids[0]))
+	must(t, m.Settle(t.Context()))
+	if len(seen) < 2 || seen[0] != "one" || seen[len(seen)-1] != "two" {
+		t.Errorf("the reader saw %v", seen)
+	}
+	for unit, want := range map[string][]string{"p/0": {"secret-rotate", "secret-remove"}, "c/0": {"secret-changed"}} {
+		hooks := ran(m, unit)
+		if got := hooks[len(hooks)-len(want):]; !slices.Equal(got, want) {
+			t.Errorf("%s ran %v, want %v at the end", unit, hooks, want)
+		}
+	}
+	if s := m.Snapshot().Secrets[ids[0]]; len(s.Revisions) != 1 || s.Latest != 2 {
+		t.Errorf("the secret is %+v", s)
+	}
+	must(t, m.ExpireSecret(ids[0], 2))
+	must(t, m.Settle(t.Context()))
+	if hooks := ran(m, "p/0"); hooks[len(hooks)-1] != "secret-expired" {
+		t.Errorf("p/0 ran %v", hooks)
+	}
+	for _, d := range m.History() {
+		for _, c := range d.Calls {
+			if text := fmt.Sprint(c.Args); strings.Contains(text, "password=") && !strings.Contains(text, "password=…") {
+				t.Errorf("a secret is in the history: %s %s", c.Tool, text)
+			}
+		}
+	}
+}

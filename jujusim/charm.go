@@ -11,7 +11,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/hooktool"
@@ -178,27 +177,4 @@ func program(dir, dispatchPath string) string {
 		}
 	}
 	return ""
-}
-
-// hookNames says whether the charm can have a hook of that name.
-func knownHook(meta *charmfile.Charm, name string) bool {
-	for _, kind := range []string{"-relation-created", "-relation-joined", "-relation-changed", "-relation-departed", "-relation-broken"} {
-		if endpoint, ok := strings.CutSuffix(name, kind); ok {
-			_, ok := meta.Endpoint(endpoint)
-			return ok
-		}
-	}
-	for _, kind := range []string{"-storage-attached", "-storage-detaching"} {
-		if storage, ok := strings.CutSuffix(name, kind); ok {
-			_, ok := meta.StorageNamed(storage)
-			return ok
-		}
-	}
-	switch name {
-	case "install", "start", "config-changed", "upgrade-charm", "stop", "remove", "update-status",
-		"leader-elected", "leader-settings-changed",
-		"secret-changed", "secret-expired", "secret-remove", "secret-rotate":
-		return true
-	}
-	return false
 }

@@ -93,7 +93,6 @@ type application struct {
 	relations   []*relation
 	configStamp uint64
 	dying       bool
-	settings    uint64 // stamp of the leader settings, Juju 3
 }
 
 // A machine runs one thing at a time.

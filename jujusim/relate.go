@@ -118,6 +118,7 @@ func sameEnds(a, b *model.Relation) bool {
 func (m *Model) relate(d *model.Relation) *relation {
 	d.ID = m.nextRelation
 	m.nextRelation++
+	d.Status = "joining"
 	d.Units, d.Joined, d.Data = model.NewUnits(), make(map[string]model.Units), make(map[string]model.Bag)
 	r := &relation{m: m, id: d.ID, data: d, bags: make(map[string]*bagState), sides: make(map[string]*set[*unitRelation])}
 	m.relations[r.id] = r

@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/charmed-go/charms/jujusim/model"
 )
@@ -160,5 +159,3 @@ func (r *relation) key() string {
 	}
 	return text
 }
-
-func relationID(endpoint string, id int) string { return endpoint + ":" + strconv.Itoa(id) }

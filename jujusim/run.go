@@ -37,7 +37,6 @@ type Running struct {
 	dispatch *Dispatch
 	agent    *agent.Agent
 	program  func(ctx context.Context, p hooktool.Process) int
-	command  *exec.Cmd
 	argv     []string
 	stdin    string
 

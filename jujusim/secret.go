@@ -1,6 +1,9 @@
 package jujusim
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/charmed-go/charms/jujusim/model"
 )
 
@@ -21,6 +24,10 @@ func (m *Model) secretEvents(changed map[string]*model.Secret) {
 	for _, id := range sortedKeys(changed) {
 		s := changed[id]
 		if s == nil {
+			for _, u := range m.units {
+				u.secrets = slices.DeleteFunc(u.secrets, func(h Hook) bool { return h.Secret == id })
+				u.update()
+			}
 			continue
 		}
 		for _, name := range sortedKeys(s.Consumers) {
@@ -73,4 +80,27 @@ func (m *Model) secretOwner(s *model.Secret) *unit {
 		return a.leader
 	}
 	return m.units[s.Owner]
+}
+
+// RotateSecret tells the owner of a secret that it is time to rotate it.
+func (m *Model) RotateSecret(id string) error { return m.tellOwner(id, "secret-rotate", 0) }
+
+// ExpireSecret tells the owner of a secret that a revision of it has expired.
+func (m *Model) ExpireSecret(id string, revision int) error {
+	return m.tellOwner(id, "secret-expired", revision)
+}
+
+func (m *Model) tellOwner(id, hook string, revision int) error {
+	m.lock()
+	defer m.unlock()
+	s := m.data.Secrets[id]
+	if s == nil || revision != 0 && s.Revisions[revision] == nil {
+		return fmt.Errorf("cannot run %s: there is no secret %q, or not its revision %d", hook, id, revision)
+	}
+	owner := m.secretOwner(s)
+	if owner == nil {
+		return fmt.Errorf("cannot run %s: nobody owns secret %s", hook, id)
+	}
+	owner.news(Hook{Unit: owner.name, Name: hook, Secret: id, Revision: revision})
+	return nil
 }

@@ -209,6 +209,7 @@ func (ur *unitRelation) enter() {
 		bag["private-address"] = u.data.Address
 	}
 	r.data.Units.Add(u.name)
+	r.data.Status = "joined"
 	r.data.Data[u.name] = bag
 	r.data.Joined[u.name] = model.NewUnits()
 	r.bags[u.name] = &bagState{seen: seen{stamp: r.stamp(u.name, 0)}}
