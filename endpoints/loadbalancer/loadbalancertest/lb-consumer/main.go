@@ -1,0 +1,10 @@
+// Lb-consumer is the basic consumer of load balancers of package loadbalancertest, as a
+// charm.
+package main
+
+import (
+	"github.com/charmed-go/charms/endpoints/loadbalancer/loadbalancertest/internal/basic"
+	"github.com/charmed-go/charms/reactive"
+)
+
+func main() { reactive.Main(basic.NewConsumer) }
