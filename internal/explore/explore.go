@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/charmed-go/charms/jujusim"
+	"github.com/charmed-go/charms/jujusim/model"
 )
 
 // A Step is one thing that the operator does.
@@ -190,7 +191,7 @@ func (o Options) once(ctx context.Context, seed uint64, kills []kill, random boo
 		return r
 	}
 	defer func() { r.err = errors.Join(r.err, m.Close()) }()
-	d := &driver{o: o, m: m, run: r, rng: rand.New(rand.NewPCG(seed, 0x6578706c6f7265)), random: random, kills: kills}
+	d := &driver{o: o, m: m, run: r, rng: rand.New(rand.NewPCG(seed, 0x6578706c6f7265)), random: random, kills: kills, led: make(map[string]bool)}
 	// The choices of an order and those of its kills are apart, so that
 	// leaving out a kill keeps the steps where they were.
 	d.steps = rand.New(rand.NewPCG(seed, 0x7374657073))
@@ -210,12 +211,16 @@ type driver struct {
 	random     bool
 	kills      []kill
 	hooks      int
+	led        map[string]bool // applications that have been given a leader
 }
 
 func (d *driver) drive(ctx context.Context) error {
 	for _, step := range d.o.Steps {
 		if err := step(d.m); err != nil {
 			return fmt.Errorf("cannot explore: %w", err)
+		}
+		if err := d.lead(); err != nil {
+			return err
 		}
 		// Some steps follow at once, some after a few hooks, some when all is
 		// quiet.
@@ -235,6 +240,34 @@ func (d *driver) drive(ctx context.Context) error {
 		return fmt.Errorf("cannot explore: %w", err)
 	}
 	return d.settle(ctx, -1)
+}
+
+// lead makes the first unit of each new application its leader. Who leads is
+// chance otherwise, and what units remember depends on it.
+func (d *driver) lead() error {
+	leader := make(map[string]string)
+	first := make(map[string]string)
+	d.m.View(func(data *model.Model) {
+		for name, a := range data.Applications {
+			leader[name] = a.Leader
+		}
+	})
+	for name := range leader {
+		if units := d.m.Units(name); len(units) > 0 {
+			first[name] = units[0]
+		}
+	}
+	for name, unit := range first {
+		if d.led[name] || leader[name] == unit {
+			d.led[name] = true
+			continue
+		}
+		d.led[name] = true
+		if err := d.m.SetLeader(unit); err != nil {
+			return fmt.Errorf("cannot explore: %w", err)
+		}
+	}
+	return nil
 }
 
 // settle runs at most so many hooks, or all.

@@ -40,9 +40,10 @@ func (i Item) String() string {
 
 // State is what counts of a model in the end, as text: status, ports, charm
 // state, relation data, leader settings and secrets. UUIDs, ids of secrets, and
-// hashes, which differ from run to run, are masked. What is remembered of
-// databags only to see later whether they changed is left out, and so is who
-// the leader is.
+// hashes, which differ from run to run, are masked. Left out is what depends on
+// the order by its nature: what is remembered of databags only to see later
+// whether they changed, and of units that departed; the data of units that are
+// gone, which may never have written any; and who the leader is.
 func State(m *model.Model) map[Item]string {
 	s := make(map[Item]string)
 	for name, a := range m.Applications {
@@ -70,6 +71,9 @@ func State(m *model.Model) map[Item]string {
 			ends[i] = e.Application + ":" + e.Name
 		}
 		for owner, bag := range r.Data {
+			if !present(m, owner) {
+				continue
+			}
 			for k, v := range bag {
 				s[Item{Owner: owner, Kind: "relation", Relation: r.ID, Endpoints: strings.Join(ends, " "), Key: mask(k)}] = mask(v)
 			}
@@ -78,6 +82,16 @@ func State(m *model.Model) map[Item]string {
 	secrets(m, s)
 	return s
 }
+
+// present says whether a unit or an application is there.
+func present(m *model.Model, owner string) bool {
+	name, _, isUnit := strings.Cut(owner, "/")
+	a := m.Applications[name]
+	return a != nil && (!isUnit || a.Units[owner] != nil)
+}
+
+// departed begins the keys under which unit data holds units that departed.
+const departed = "reactive.endpoints.departed."
 
 func statusText(s model.Status) string {
 	return mask(strings.TrimSuffix(s.Status+": "+s.Message, ": "))
@@ -117,7 +131,9 @@ func charmState(state map[string]string) map[string]string {
 		flat["reactive"] = text
 	}
 	for k, v := range doc.Data {
-		flat[k] = string(v)
+		if !strings.HasPrefix(k, departed) {
+			flat[k] = string(v)
+		}
 	}
 	return flat
 }
