@@ -549,3 +549,34 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 }
+
+func TestCrossModelRelation(t *testing.T) {
+	t.Parallel()
+	r := &jujustory.Recorder{Steps: busy(4)}
+	m := newModel(t, jujusim.Options{Retries: 1000})
+	must(t, m.Deploy("p", r.Charm("p", jujusim.Charm{Files: files(provider)}, "db", "db2", "cluster"), jujusim.DeployOptions{Units: 2, Model: "elsewhere"}))
+	must(t, m.Deploy("c", r.Charm("c", jujusim.Charm{Files: files(consumer)}, "src", "src2"), jujusim.DeployOptions{Units: 2}))
+	must1[int](t)(m.Relate("p:db", "c:src"))
+	must(t, m.Settle(t.Context()))
+	must(t, m.RemoveUnit("c/0"))
+	must(t, m.Settle(t.Context()))
+	departed := false
+	for _, d := range m.History() {
+		app, name := d.Getenv("JUJU_REMOTE_APP"), d.Getenv("JUJU_MODEL_NAME")
+		switch {
+		case strings.HasPrefix(d.Unit, "c/") && (name != "test" || d.Hook.Relation != 0 && app != "p"):
+			t.Errorf("%s ran in model %s with the remote application %s", d.Hook, name, app)
+		case strings.HasPrefix(d.Unit, "p/") && (name != "elsewhere" || strings.HasPrefix(d.At, "db-") && !strings.HasPrefix(app, "remote-")):
+			t.Errorf("%s ran in model %s with the remote application %s", d.Hook, name, app)
+		}
+		if d.At == "db-relation-departed" {
+			departed = true
+			if unit := d.Getenv("JUJU_DEPARTING_UNIT"); unit != app+"/0" || d.Getenv("JUJU_REMOTE_UNIT") != unit {
+				t.Errorf("%s is about %s", d.Hook, unit)
+			}
+		}
+	}
+	if !departed {
+		t.Error("nobody saw the removed unit depart")
+	}
+}

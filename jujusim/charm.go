@@ -40,6 +40,28 @@ type revision struct {
 	files  fs.FS
 	run    func(ctx context.Context, p hooktool.Process) int
 	close  func() error
+	// staged is the directory in which files are kept, so that units can share
+	// large programs.
+	staged string
+}
+
+// large is the size from which units share a program instead of copying it.
+const large = 1 << 20
+
+// stage unpacks a charm with programs of its own once for all units.
+func (r *revision) stage(dir string) error {
+	if r.run != nil || r.staged != "" {
+		return nil
+	}
+	staged, err := os.MkdirTemp(dir, "charm")
+	if err != nil {
+		return fmt.Errorf("cannot unpack the charm: %w", err)
+	}
+	if _, err := r.unpack(staged); err != nil {
+		return err
+	}
+	r.files, r.staged = os.DirFS(staged), staged
+	return nil
 }
 
 func loadCharm(c Charm, number int) (*revision, error) {
@@ -93,12 +115,23 @@ func (r *revision) unpack(dir string) ([]string, error) {
 		if info.Mode()&fs.ModeSymlink != 0 {
 			return r.unpackLink(name, to)
 		}
+		if r.staged != "" && info.Size() >= large && info.Mode()&0o111 != 0 && r.share(name, to) == nil {
+			return nil
+		}
 		return r.unpackFile(name, to, info.Mode().Perm())
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot unpack the charm: %w", err)
 	}
 	return names, nil
+}
+
+// share makes a file another name of the staged one.
+func (r *revision) share(name, to string) error {
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Link(filepath.Join(r.staged, filepath.FromSlash(name)), to)
 }
 
 func (r *revision) unpackLink(name, to string) error {

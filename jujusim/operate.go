@@ -22,6 +22,10 @@ type DeployOptions struct {
 	To []string
 	// Trust is --trust.
 	Trust bool
+	// Model is the name of another model in which the application lives. Its
+	// relations with applications here cross models: it is offered, and sees
+	// them under names of the form remote-….
+	Model string
 	// Resources are the paths of the charm's resources by name.
 	Resources map[string]string
 }
@@ -61,6 +65,9 @@ func (m *Model) deploy(name string, c Charm, opts DeployOptions) error {
 		LeaderSettings: make(map[string]string), Trust: opts.Trust,
 		Status: model.Status{Status: "unknown", Since: m.clock},
 	}}
+	if opts.Model != "" && opts.Model != m.data.Name {
+		a.data.ModelName, a.data.ModelUUID = opts.Model, m.modelUUID(opts.Model)
+	}
 	a.setCharm(charm)
 	for resource, path := range opts.Resources {
 		r := a.data.Resources[resource]
@@ -92,6 +99,16 @@ func (m *Model) deploy(name string, c Charm, opts DeployOptions) error {
 	}
 	a.elect(nil)
 	return nil
+}
+
+// modelUUID is the UUID of another model.
+func (m *Model) modelUUID(name string) string {
+	for _, a := range m.data.Applications {
+		if a.ModelName == name {
+			return a.ModelUUID
+		}
+	}
+	return fmt.Sprintf("%08x-0bad-400d-8000-%012x", m.rng.Uint32(), m.rng.Uint64N(1<<48))
 }
 
 // machine returns a machine by id, or a new one.

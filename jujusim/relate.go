@@ -62,6 +62,9 @@ func (m *Model) integrate(a, b string) (*relation, error) {
 			if da[i].Scope == model.Container || db[j].Scope == model.Container {
 				scope = model.Container
 			}
+			if scope == model.Container && m.crosses(x, y) {
+				return nil, errors.New("a relation within a container cannot cross models")
+			}
 			found = append(found, &model.Relation{Interface: da[i].Interface, Scope: scope, Endpoints: []model.RelationEndpoint{x, y}})
 		}
 	}
@@ -80,6 +83,14 @@ func (m *Model) integrate(a, b string) (*relation, error) {
 	if err := m.limits(d); err != nil {
 		return nil, err
 	}
+	if m.crosses(d.Endpoints[0], d.Endpoints[1]) {
+		// The side that consumes is known to the other by a token only.
+		for i, e := range d.Endpoints {
+			if m.data.Applications[e.Application].ModelName == "" || m.data.Applications[d.Endpoints[1-i].Application].ModelName != "" && e.Role == model.Requirer {
+				d.Endpoints[i].Alias = fmt.Sprintf("remote-%016x%016x", m.rng.Uint64(), m.rng.Uint64())
+			}
+		}
+	}
 	r := m.relate(d)
 	for _, u := range append([]*unit(nil), m.applications[d.Endpoints[0].Application].units...) {
 		m.subordinates(r, u)
@@ -88,6 +99,11 @@ func (m *Model) integrate(a, b string) (*relation, error) {
 		m.subordinates(r, u)
 	}
 	return r, nil
+}
+
+// crosses says whether two sides live in different models.
+func (m *Model) crosses(a, b model.RelationEndpoint) bool {
+	return m.data.Applications[a.Application].ModelUUID != m.data.Applications[b.Application].ModelUUID
 }
 
 // limits refuses a relation of an endpoint that takes no more of them.

@@ -210,6 +210,9 @@ func (u *unit) charmDir() error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("cannot make the charm directory: %w", err)
 		}
+		if err := u.charm.stage(u.m.dir); err != nil {
+			return err
+		}
 		files, err := u.charm.unpack(dir)
 		if err != nil {
 			return err
@@ -217,6 +220,9 @@ func (u *unit) charmDir() error {
 		u.dir, u.files, u.unpacked = dir, files, u.charm
 	}
 	if u.unpacked != u.charm {
+		if err := u.charm.stage(u.m.dir); err != nil {
+			return err
+		}
 		files, err := u.charm.upgrade(u.dir, u.files)
 		if err != nil {
 			return err
