@@ -36,7 +36,7 @@ var errUsage = errors.New("usage")
 var errFound = errors.New("found")
 
 func commands() []command {
-	return []command{initCommand(), packCommand(), lintCommand(), simulateCommand()}
+	return []command{initCommand(), packCommand(), lintCommand(), simulateCommand(), traceCommand()}
 }
 
 func main() {

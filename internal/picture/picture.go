@@ -153,8 +153,8 @@ type Condition struct {
 }
 
 // Read reads hooks from a trace: JSON objects, one a line, as a charm keeps
-// them and as a simulation writes them. A last line that was cut off is left
-// out; any other line that is none is an error.
+// them and as a simulation writes them. An object that was not written to its
+// end is left out; a line that is no object at all is an error.
 func Read(r io.Reader) ([]Hook, error) {
 	var hooks []Hook
 	br := bufio.NewReader(r)
@@ -164,7 +164,7 @@ func Read(r io.Reader) ([]Hook, error) {
 			var h Hook
 			if jsonErr := json.Unmarshal(line, &h); jsonErr == nil {
 				hooks = append(hooks, h)
-			} else if err == nil {
+			} else if line[0] != '{' {
 				return nil, fmt.Errorf("cannot read the trace: line %d: %w", n, jsonErr)
 			}
 		}
