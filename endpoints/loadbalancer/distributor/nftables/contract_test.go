@@ -62,7 +62,7 @@ func newNetwork(t testing.TB, dir string) *network {
 	lb := n.name + "lb"
 	ip("netns", "add", lb)
 	ip("-n", lb, "link", "set", "lo", "up")
-	ip("netns", "exec", lb, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+	ip("netns", "exec", lb, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 	for i, ns := range n.leaves() {
 		ip("netns", "add", ns)
 		here, there := fmt.Sprintf("10.99.%d.1/24", i), fmt.Sprintf("10.99.%d.2/24", i)
@@ -73,6 +73,9 @@ func newNetwork(t testing.TB, dir string) *network {
 		ip("-n", ns, "link", "set", "wire", "up")
 		ip("-n", ns, "link", "set", "lo", "up")
 		ip("-n", ns, "route", "add", "default", "via", strings.TrimSuffix(here, "/24"))
+		ip("-n", lb, "address", "add", fmt.Sprintf("fd99:%d::1/64", i), "dev", fmt.Sprintf("l%d", i), "nodad")
+		ip("-n", ns, "address", "add", fmt.Sprintf("fd99:%d::2/64", i), "dev", "wire", "nodad")
+		ip("-n", ns, "route", "add", "default", "via", fmt.Sprintf("fd99:%d::1", i))
 	}
 	ip("netns", "add", n.ready())
 	return n
@@ -160,8 +163,12 @@ func TestContract(t *testing.T) {
 				n := newNetwork(t, dir)
 				o := o
 				o.Dir, o.Namespace = dir, n.name+"lb"
-				return distributortest.Setup{Driver: nftables.New(o), VIP: n.vip, Amphorae: n.amphorae, Listen: n.listen, Dial: n.dial, EveryKill: !plugged}
+				return distributortest.Setup{Driver: nftables.New(o), VIP: n.vip, Amphorae: n.amphorae, Listen: n.listen, Dial: n.dial, EveryKill: everyKill()}
 			})
 		})
 	}
 }
+
+// everyKill reports whether the driver is to be killed at every point, which takes
+// many minutes, and not at every fourth.
+func everyKill() bool { return os.Getenv("DISTRIBUTORTEST_EVERY_KILL") == "true" }

@@ -219,6 +219,25 @@ func TestPersistence(t *testing.T) {
 	}
 }
 
+func TestIPv6(t *testing.T) {
+	s := newSite(t)
+	s.vip, s.client = netip.MustParseAddr("fd99:99::9"), netip.MustParseAddr("fd99:0::2")
+	for i := range s.amphorae {
+		s.amphorae[i] = netip.MustParseAddr(fmt.Sprintf("fd99:%d::2", i+1))
+	}
+	s.serveUDP(5300)
+	dns := distributor.VIP{ID: "dns", Address: s.vip, Protocol: distributor.UDP, Ports: []distributor.PortMapping{{Front: 53, Back: 5300}}}
+	run(t, s.d.AddVIP(""), vipInputs(s.id, dns, "", "")...)
+	run(t, s.d.RegisterAmphorae(""), members(s.id, s.all()...)...)
+	if got := s.askFresh(12, 53); got["a0"] != 4 || got["a1"] != 4 || got["a2"] != 4 {
+		t.Errorf("of 12 datagrams: %v, want four for each", got)
+	}
+	run(t, s.d.UnregisterAmphorae(""), members(s.id, s.amphora(0))...)
+	if got := s.askFresh(12, 53); got["a1"] != 6 || got["a2"] != 6 {
+		t.Errorf("without a0: %v", got)
+	}
+}
+
 func TestPlug(t *testing.T) {
 	dir := t.TempDir()
 	n := newNetwork(t, dir)
