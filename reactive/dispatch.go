@@ -167,7 +167,7 @@ func (r *run) dispatch(ctx context.Context) error {
 	if r.event.restricted() {
 		r.phase = phaseRestricted
 		r.endpoints = nil
-		if err := r.once(ctx); err != nil && !errors.Is(err, Stop) {
+		if err := r.once(ctx); err != nil && !errors.Is(err, ErrStop) {
 			return err
 		}
 		if err := r.storeTriggers(); err != nil {
@@ -183,7 +183,7 @@ func (r *run) dispatch(ctx context.Context) error {
 	switch {
 	case errors.As(err, &verdict):
 		r.verdict = &verdict.status
-	case err != nil && !errors.Is(err, Stop):
+	case err != nil && !errors.Is(err, ErrStop):
 		return err
 	}
 	if err := r.finish(ctx); err != nil {
@@ -453,13 +453,13 @@ func (r *run) invoke(ctx context.Context, h *Handler) error {
 	r.data.SetAuthor(fmt.Sprintf("handler %q", h.Name))
 	done := r.record.handler(r, h)
 	err := call(ctx, h, &Hook{r})
-	if err == nil || errors.Is(err, Stop) {
+	if err == nil || errors.Is(err, ErrStop) {
 		err = cmp.Or(r.failure, r.set.Err(), err)
 	}
 	done(err)
 	var verdict *statusError
 	switch {
-	case errors.Is(err, Stop), errors.As(err, &verdict):
+	case errors.Is(err, ErrStop), errors.As(err, &verdict):
 		return err
 	case err != nil:
 		return &HandlerError{r.title(), h.Name, err}

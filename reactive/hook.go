@@ -140,6 +140,6 @@ func (r *run) isLeader(ctx context.Context) (bool, error) {
 	return leader, nil
 }
 
-// Stop returned from a handler ends the hook well: no further handler runs, and
+// ErrStop returned from a handler ends the hook well: no further handler runs, and
 // what the hook did so far is kept.
-var Stop = errors.New("stop the hook")
+var ErrStop = errors.New("stop the hook")

@@ -301,17 +301,15 @@ func (r *hookRunner) newModel(t testing.TB, step *vectorStep) *model.Model {
 	}
 	for name, value := range r.config {
 		kind := "string"
-		switch value.(type) {
+		switch v := value.(type) {
 		case bool:
 			kind = "boolean"
 		case json.Number:
 			kind = "float"
-			if _, err := value.(json.Number).Int64(); err == nil {
+			if _, err := v.Int64(); err == nil {
 				kind = "int"
 			}
-		}
-		if n, ok := value.(json.Number); ok {
-			f, err := n.Float64()
+			f, err := v.Float64()
 			if err != nil {
 				t.Fatal(err)
 			}

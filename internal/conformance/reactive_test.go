@@ -404,7 +404,7 @@ func (p *reactivePlayer) act(ctx context.Context, h *reactive.Hook, a vectorActi
 		return errFail
 	case "exit":
 		if a.Code == 0 {
-			return reactive.Stop
+			return reactive.ErrStop
 		}
 		return fmt.Errorf("exit %d", a.Code)
 	case "probe":
