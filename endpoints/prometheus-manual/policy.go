@@ -31,6 +31,10 @@ const (
 // the identity of the server's host; sizes are bounded; labels that say where
 // a series comes from cannot be forged.
 //
+// What the policy does not limit is whom the server speaks to: a scrape job is
+// a request to connect to an address. What the server can reach and others
+// must not is for the network to protect.
+//
 // The fields of a Policy loosen or tighten that.
 type Policy struct {
 	// Trusted lists the applications and relations (by name and by ID, such
