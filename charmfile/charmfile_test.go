@@ -438,3 +438,13 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A running charm reads its files in every hook.
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := charmfile.Parse("charmcraft.yaml", []byte(webCharm)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

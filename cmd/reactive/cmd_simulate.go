@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+	"golang.org/x/sys/unix"
 
 	"github.com/charmed-go/charms/cmd/reactive/internal/bundle"
 	"github.com/charmed-go/charms/cmd/reactive/internal/simulate"
@@ -281,8 +282,30 @@ func (c *screen) draw(e jujusim.Event) {
 		text += "\nrunning " + e.Dispatch.Hook.String() + "\n"
 	}
 	c.clear()
+	text = c.fit(text)
 	fmt.Fprint(c.s.stdout, text)
 	c.lines = strings.Count(text, "\n")
+}
+
+// fit cuts a text to the terminal: lines that wrap, or more of them than there
+// is room for, could not be taken away again.
+func (c *screen) fit(text string) string {
+	width, height := 80, 24
+	if f, ok := c.s.stdout.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 && size.Row > 2 {
+			width, height = int(size.Col), int(size.Row)
+		}
+	}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if len(lines) > height-2 {
+		lines = append(lines[:height-3], fmt.Sprintf("… and %d more lines", len(lines)-height+3))
+	}
+	for i, line := range lines {
+		if r := []rune(line); len(r) >= width {
+			lines[i] = string(r[:width-1])
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // clear takes the table away.

@@ -358,3 +358,26 @@ func TestUnpackStaysInside(t *testing.T) {
 		t.Error("Write takes ../x")
 	}
 }
+
+func FuzzCheckAndUnpack(f *testing.F) {
+	var buf bytes.Buffer
+	if err := archive.Write(&buf, good(map[string]string{"config.yaml": "options: {a: {type: int}}\n", "lxd-profile.yaml": "{}\n"})); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(buf.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		zr, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		archive.Check(zr)
+		dir := t.TempDir()
+		if err := os.WriteFile(dir+"/a.charm", data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_ = archive.Unpack(dir+"/a.charm", dir+"/in/out")
+		if list, _ := os.ReadDir(dir); len(list) > 2 {
+			t.Errorf("something was written outside: %v", list)
+		}
+	})
+}
