@@ -86,25 +86,41 @@ func (c *checker) leaders(sequences []Sequence) {
 	first := make(map[string]*Sequence)
 	at := make(map[string]int)
 	installed := make(map[string]int64)
+	led := make(map[string]map[string]int64) // when units first saw is-leader true
 	for k := range sequences {
 		s := &sequences[k]
 		app := application(s.Unit)
 		for i := range s.Dispatches {
 			d := &s.Dispatches[i]
+			// One that was killed before it could tell may have led.
+			if l := leader(d); l != nil && *l || l == nil && d.At == "install" {
+				if led[app] == nil {
+					led[app] = make(map[string]int64)
+				}
+				if _, ok := led[app][s.Unit]; !ok {
+					led[app][s.Unit] = d.Start
+				}
+			}
 			if before, ok := installed[app]; d.At == "install" && (!ok || d.Start < before) {
 				installed[app] = d.Start
 			}
-			if d.At != "leader-elected" {
+			if d.At != "leader-elected" || first[app] == s {
 				continue
 			}
 			if f := first[app]; f == nil || d.Start < f.Dispatches[at[app]].Start {
 				first[app], at[app] = s, i
 			}
-			break
 		}
 	}
 	for _, app := range slices.Sorted(maps.Keys(first)) {
 		s := first[app]
+		second := false
+		for unit, since := range led[app] {
+			second = second || unit != s.Unit && since < s.Dispatches[at[app]].Start
+		}
+		if second {
+			continue
+		}
 		for i := range s.Dispatches[:at[app]] {
 			d := &s.Dispatches[i]
 			if l := leader(d); d.At == "install" && l != nil && !*l && d.Start == installed[app] {
