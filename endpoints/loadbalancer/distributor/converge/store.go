@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -23,9 +22,8 @@ type store struct {
 	mu  chan struct{}
 	// mem is the encoded state of a store without a directory, secrets are
 	// the private keys that it needs.
-	mem     []byte
-	memory  map[string]flow.Secret
-	memLock sync.Mutex
+	mem    []byte
+	memory map[string]flow.Secret
 }
 
 func newStore(dir string) *store {
@@ -102,8 +100,18 @@ func (s *store) load() (*State, error) {
 		st.Distributors = map[string]*Distributor{}
 	}
 	for id, d := range st.Distributors {
-		if d == nil {
-			return nil, fmt.Errorf("cannot read the driver's state: distributor %q is null", id)
+		if d == nil || d.ID != id {
+			return nil, fmt.Errorf("cannot read the driver's state: distributor %q is not itself", id)
+		}
+		for id, v := range d.VIPs {
+			if v == nil || v.ID != id {
+				return nil, fmt.Errorf("cannot read the driver's state: VIP %q is not itself", id)
+			}
+		}
+		for id, a := range d.Amphorae {
+			if a == nil || a.ID != id {
+				return nil, fmt.Errorf("cannot read the driver's state: amphora %q is not itself", id)
+			}
 		}
 		if d.VIPs == nil {
 			d.VIPs = map[string]*VIP{}
@@ -194,24 +202,26 @@ func (s *store) dropKeys(used map[string]bool) error {
 }
 
 // WriteFile replaces the file at path at once and durably, with mode 0600: at
-// any moment, and after a power cut, there is the old file or the new one.
+// any moment, and after a power cut, there is the old file or the new one. It
+// goes by way of path with ".new" added, so a path has one writer at a time.
 func WriteFile(path string, content []byte) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
+	// Always the same name: what a kill leaves behind is written over.
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
 	if _, err = f.Write(content); err == nil {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err != nil {
+		os.Remove(f.Name())
 		return err
 	}
 	d, err := os.Open(dir)

@@ -208,7 +208,7 @@ func (v vault) remove() error {
 
 // writeSynced writes a file of mode 0600 by way of a temporary one.
 func writeSynced(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

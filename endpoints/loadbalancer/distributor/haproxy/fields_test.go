@@ -547,3 +547,29 @@ func TestUnsupported(t *testing.T) {
 		t.Errorf("FirstSupported = %q, %v", alg, err)
 	}
 }
+
+// TestUnprivilegedWorkers: with a user for the workers, as packages set HAProxy
+// up, everything still works that goes through files of the master's user.
+func TestUnprivilegedWorkers(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can have workers run as somebody else")
+	}
+	s := newSite(t, 2)
+	o := s.o
+	o.User, o.Group = "nobody", "nogroup"
+	s.d = haproxy.New(o)
+	web := s.web(distributor.HTTPS, 8443, 9090)
+	for i := range 3 {
+		cert, key := certificate(t, "lb.test", s.vip)
+		web.TLS = &distributor.TLS{Certificate: cert, Key: flow.NewSecret(key)}
+		addVIP(t, s.d, s.id, web, "", distributor.SourceIPPersistence)
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(cert))
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
+		if _, _, err := s.get(c, s.url("https", 8443)); err != nil {
+			t.Errorf("certificate %d: %v", i, err)
+		}
+		addVIP(t, s.d, s.id, s.web(distributor.TCP, uint16(8100+i), 9090), "", "")
+	}
+}
