@@ -307,6 +307,11 @@ func publish(bag *reactive.Databag, name string, response Response) error {
 	return bag.SetRaw(responsePrefix+name, text)
 }
 
+// Readable reports whether this unit knows all that is requested in a relation:
+// it may read it, and both sides agree on a version. Otherwise what was made for
+// the relation may still be wanted.
+func (p *Provider) Readable(rel *reactive.Relation) bool { return p.readable[rel.Number()] != nil }
+
 // Requests returns all requests that can be read, by relation and name.
 func (p *Provider) Requests() []*Incoming { return slices.Clone(p.requests) }
 

@@ -1,0 +1,428 @@
+package providercharm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/charmed-go/charms/endpoints/loadbalancer"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/inprocess"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/loadbalancertest"
+	"github.com/charmed-go/charms/examples/loadbalancer-provider/providercharm"
+	"github.com/charmed-go/charms/jujusim"
+	"github.com/charmed-go/charms/jujusim/model"
+	"github.com/charmed-go/charms/reactive"
+	"github.com/charmed-go/charms/reactive/reactivetest"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// proxies are load balancers in this process, one for each directory.
+type proxies struct {
+	mu    sync.Mutex
+	byDir map[string]*inprocess.Driver
+}
+
+type proxy struct{ *inprocess.Driver }
+
+func (proxy) Stop(context.Context) error { return nil }
+
+func (p *proxies) open(_, dir string) (providercharm.Driver, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byDir[dir] == nil {
+		p.byDir[dir] = inprocess.New(dir)
+	}
+	return proxy{p.byDir[dir]}, nil
+}
+
+func (p *proxies) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.byDir {
+		_ = d.Close()
+	}
+}
+
+// site are web servers on one port of two loopback addresses, and a port for the
+// load balancer in front of them.
+type site struct{ front, back int }
+
+func newSite(t *testing.T) site {
+	t.Helper()
+	for range 20 {
+		front, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		one, err := net.Listen("tcp", "127.0.0.2:0")
+		must(t, err)
+		s := site{front.Addr().(*net.TCPAddr).Port, one.Addr().(*net.TCPAddr).Port}
+		must(t, front.Close())
+		two, err := net.Listen("tcp", "127.0.0.3:"+strconv.Itoa(s.back))
+		if err != nil {
+			must(t, one.Close())
+			continue
+		}
+		for _, l := range []net.Listener{one, two} {
+			name := l.Addr().(*net.TCPAddr).IP.String()
+			server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) })}
+			go func() { _ = server.Serve(l) }()
+			t.Cleanup(func() { _ = server.Close() })
+		}
+		return s
+	}
+	t.Fatal("there is no port that is free on two addresses")
+	return site{}
+}
+
+// backends asks the load balancer many times, and returns who answered.
+func (s site) backends(t *testing.T) string {
+	t.Helper()
+	seen := make(map[string]bool)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	for range 8 {
+		resp, err := client.Get("http://127.0.0.1:" + strconv.Itoa(s.front))
+		if err != nil {
+			return "nobody: " + err.Error()
+		}
+		body, err := io.ReadAll(resp.Body)
+		must(t, err)
+		must(t, resp.Body.Close())
+		seen[string(body)] = true
+	}
+	var list []string
+	for _, address := range []string{"127.0.0.2", "127.0.0.3"} {
+		if seen[address] {
+			list = append(list, address)
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+func (s site) awaitBackends(t *testing.T, want string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		got := s.backends(t)
+		if got == want || strings.HasPrefix(got, want) && want == "nobody" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("requests are answered by %s, want %s", got, want)
+		}
+	}
+}
+
+func newModel(t *testing.T, driver string, charm jujusim.Charm) *jujusim.Model {
+	t.Helper()
+	m, err := jujusim.New(jujusim.Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = m.Close() })
+	must(t, m.Deploy("lb", charm, jujusim.DeployOptions{Config: map[string]any{
+		"driver": driver, "address": "127.0.0.1", "service_manager": "process", "drain_timeout": 1,
+	}}))
+	return m
+}
+
+func inProcess(t *testing.T, o providercharm.Options) jujusim.Charm {
+	t.Helper()
+	if o.Driver == nil {
+		p := &proxies{byDir: make(map[string]*inprocess.Driver)}
+		t.Cleanup(p.close)
+		o.Driver = p.open
+	}
+	return jujusim.Charm{Files: os.DirFS(".."), Run: reactive.Program(func() *reactive.Charm { return providercharm.NewWith(o) })}
+}
+
+func status(m *jujusim.Model, unit string) string {
+	u, _ := m.Status().Unit(unit)
+	return u.Workload + ": " + u.Message
+}
+
+// responses counts the responses that lb publishes.
+func responses(m *jujusim.Model) int {
+	n := 0
+	m.View(func(data *model.Model) {
+		for _, rel := range data.Relations {
+			for key := range rel.Data["lb"] {
+				if strings.HasPrefix(key, "response_") {
+					n++
+				}
+			}
+		}
+	})
+	return n
+}
+
+// story is the life of a load balancer, with real connections.
+func story(t *testing.T, m *jujusim.Model) {
+	t.Helper()
+	s := newSite(t)
+	settle := func() {
+		t.Helper()
+		must(t, m.Settle(t.Context()))
+		if failed := m.Failed(); len(failed) > 0 {
+			t.Fatalf("hooks failed: %v", failed)
+		}
+	}
+	must(t, m.Deploy("web", loadbalancertest.Consumer(), jujusim.DeployOptions{Config: map[string]any{
+		"protocol": "http", "ports": fmt.Sprintf("%d:%d", s.front, s.back), "backends": "127.0.0.2,127.0.0.3",
+	}}))
+	_, err := m.Relate("web:lb-provider", "lb:lb-consumers")
+	must(t, err)
+	settle()
+	if got := status(m, "web/0"); got != "active: at 127.0.0.1" {
+		t.Fatalf("web is %q; lb is %q", got, status(m, "lb/0"))
+	}
+	s.awaitBackends(t, "127.0.0.2 127.0.0.3")
+
+	// A backend departs, and comes back.
+	must(t, m.Configure("web", map[string]any{"backends": "127.0.0.2"}))
+	settle()
+	s.awaitBackends(t, "127.0.0.2")
+	must(t, m.Configure("web", map[string]any{"backends": "127.0.0.3,127.0.0.2"}))
+	settle()
+	s.awaitBackends(t, "127.0.0.2 127.0.0.3")
+
+	// What is not supported is refused, and what there is goes on.
+	must(t, m.Configure("web", map[string]any{"protocol": "udp", "backends": "127.0.0.2,example.com"}))
+	settle()
+	if got := status(m, "web/0"); !strings.HasPrefix(got, "blocked: unsupported; ") || !strings.Contains(got, "backends: not an address") {
+		t.Errorf("web is %q", got)
+	}
+	s.awaitBackends(t, "127.0.0.2 127.0.0.3")
+	must(t, m.Configure("web", map[string]any{"protocol": "tcp", "backends": "127.0.0.3"}))
+	settle()
+	s.awaitBackends(t, "127.0.0.3")
+
+	// The request is withdrawn, and made again.
+	must(t, m.Configure("web", map[string]any{"name": ""}))
+	settle()
+	s.awaitBackends(t, "nobody")
+	if n := responses(m); n > 0 {
+		t.Errorf("%d responses are left", n)
+	}
+	must(t, m.Configure("web", map[string]any{"name": "again"}))
+	settle()
+	s.awaitBackends(t, "127.0.0.3")
+
+	must(t, m.RemoveRelation("web:lb-provider", "lb:lb-consumers"))
+	settle()
+	s.awaitBackends(t, "nobody")
+	if got := status(m, "lb/0"); !strings.HasPrefix(got, "active: 0 made") {
+		t.Errorf("lb is %q", got)
+	}
+	must(t, m.RemoveApplication("lb"))
+	settle()
+}
+
+func TestStory(t *testing.T) {
+	t.Parallel()
+	story(t, newModel(t, "standin", inProcess(t, providercharm.Options{})))
+}
+
+// TestStoryWithHAProxy runs the charm with HAProxy itself.
+func TestStoryWithHAProxy(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("haproxy"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("haproxy is not installed")
+		}
+		t.Skip("haproxy is not installed")
+	}
+	charm := jujusim.Charm{Files: os.DirFS(".."), Run: reactive.Program(providercharm.New)}
+	m := newModel(t, "haproxy", charm)
+	t.Cleanup(func() {
+		// Ends HAProxy also if the story did not come to its end.
+		if len(m.Units("lb")) > 0 {
+			_ = m.RemoveApplication("lb")
+			_ = m.Settle(context.Background())
+		}
+	})
+	story(t, m)
+}
+
+// TestKilledAnywhere kills the provider once at each moment of the hook that
+// brings the request, and of the one that withdraws it: in the end there is
+// exactly what is asked for.
+func TestKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	killed := 0
+	for _, hook := range []string{"lb-consumers-relation-created", "lb-consumers-relation-changed"} {
+		for call := range 14 {
+			for _, after := range []bool{false, true} {
+				if call == 0 && after {
+					continue
+				}
+				if killAt(t, jujusim.Point{Unit: "lb/0", At: hook, Call: call, After: after}) {
+					killed++
+				}
+			}
+		}
+	}
+	t.Logf("killed %d times", killed)
+	if killed < 20 {
+		t.Errorf("only %d kills hit", killed)
+	}
+}
+
+func killAt(t *testing.T, p jujusim.Point) (hit bool) {
+	t.Helper()
+	s := newSite(t)
+	m := newModel(t, "standin", inProcess(t, providercharm.Options{}))
+	must(t, m.Deploy("web", loadbalancertest.Consumer(), jujusim.DeployOptions{Config: map[string]any{
+		"protocol": "http", "ports": fmt.Sprintf("%d:%d", s.front, s.back), "backends": "127.0.0.2,127.0.0.3",
+	}}))
+	must(t, m.Settle(t.Context()))
+	before := len(m.History())
+	m.KillAt(p)
+	_, err := m.Relate("web:lb-provider", "lb:lb-consumers")
+	must(t, err)
+	must(t, m.Settle(t.Context()))
+	if got := status(m, "web/0"); got != "active: at 127.0.0.1" {
+		t.Fatalf("killed at %+v: web is %q", p, got)
+	}
+	s.awaitBackends(t, "127.0.0.2 127.0.0.3")
+	m.KillAt(p)
+	must(t, m.Configure("web", map[string]any{"backends": "127.0.0.2"}))
+	must(t, m.Settle(t.Context()))
+	s.awaitBackends(t, "127.0.0.2")
+	m.KillAt(p)
+	must(t, m.Configure("web", map[string]any{"name": ""}))
+	must(t, m.Settle(t.Context()))
+	s.awaitBackends(t, "nobody")
+	if n := responses(m); n > 0 {
+		t.Fatalf("killed at %+v: %d responses are left", p, n)
+	}
+	for _, d := range m.History()[before:] {
+		if d.Unit == "lb/0" && d.Outcome == jujusim.Killed {
+			hit = true
+		}
+	}
+	must(t, m.Close())
+	return hit
+}
+
+// The process under the kill test is this test binary, told what to do by these.
+const (
+	envDir   = "PROVIDER_TEST_DIR"
+	envAt    = "PROVIDER_TEST_AT"
+	envFront = "PROVIDER_TEST_FRONT"
+	envBack  = "PROVIDER_TEST_BACK"
+)
+
+func TestMain(m *testing.M) {
+	dir := os.Getenv(envDir)
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	var n [3]int
+	for i, name := range []string{envAt, envFront, envBack} {
+		n[i], _ = strconv.Atoi(os.Getenv(name))
+	}
+	steps := 0
+	charm := hookCharm(dir, &proxies{byDir: make(map[string]*inprocess.Driver)}, func(flow.Event) {
+		if steps++; steps == n[0] {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	})
+	state := requested(site{n[1], n[2]})
+	if _, err := charm.Run(context.Background(), state, reactivetest.RelationChanged(state.Relations[0], "web/0")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func hookCharm(dir string, p *proxies, listener func(flow.Event)) reactivetest.Charm {
+	return reactivetest.Charm{Dir: dir, Files: os.DirFS(".."), New: func() *reactive.Charm {
+		return providercharm.NewWith(providercharm.Options{Driver: p.open, Listener: listener})
+	}}
+}
+
+// requested is the state of a provider that has a request.
+func requested(s site) reactivetest.State {
+	request := loadbalancer.NewRequest("id", "web")
+	request.Protocol, request.PortMapping = loadbalancer.HTTP, map[int]int{s.front: s.back}
+	request.Backends = []string{"127.0.0.2", "127.0.0.3"}
+	wire, err := request.Sent().Wire()
+	if err != nil {
+		panic(err)
+	}
+	return reactivetest.State{
+		Unit: "lb/0", Leader: true,
+		Relations: []reactivetest.Relation{{
+			Endpoint: "lb-consumers", ID: 3, RemoteApp: "web",
+			Units:         map[string]map[string]string{"web/0": {"ingress-address": "127.0.0.9"}},
+			RemoteAppData: map[string]string{"version": "1", "request_web": wire},
+		}},
+		Config: map[string]any{"address": "127.0.0.1", "driver": "standin"},
+	}
+}
+
+// TestFlowKilledAnywhere kills the process of the hook at each step of its flow.
+// The hook that Juju runs again ends with what is asked for, and if the request
+// was withdrawn meanwhile with nothing.
+func TestFlowKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	for _, withdrawn := range []bool{false, true} {
+		for at := 1; ; at++ {
+			dir, s := t.TempDir(), newSite(t)
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), envDir+"="+dir, fmt.Sprintf("%s=%d", envAt, at),
+				fmt.Sprintf("%s=%d", envFront, s.front), fmt.Sprintf("%s=%d", envBack, s.back))
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Logf("withdrawn %v: killed at each of %d steps", withdrawn, at-1)
+				if at < 5 {
+					t.Error("these are too few")
+				}
+				break
+			}
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || at > 100 {
+				t.Fatalf("step %d: %v: %s", at, err, out)
+			}
+			again(t, dir, s, withdrawn)
+		}
+	}
+}
+
+// again runs the hook that was killed once more.
+func again(t *testing.T, dir string, s site, withdrawn bool) {
+	t.Helper()
+	p := &proxies{byDir: make(map[string]*inprocess.Driver)}
+	defer p.close()
+	state := requested(s)
+	if withdrawn {
+		delete(state.Relations[0].RemoteAppData, "request_web")
+	}
+	result := reactivetest.Run(t, hookCharm(dir, p, nil), state, reactivetest.RelationChanged(state.Relations[0], "web/0"))
+	text := result.State.Relations[0].LocalAppData["response_web"]
+	if withdrawn {
+		s.awaitBackends(t, "nobody")
+		if text != "" {
+			t.Errorf("it answers %s", text)
+		}
+		return
+	}
+	if response, err := loadbalancer.ParseResponse(text); err != nil || response.Address() != "127.0.0.1" {
+		t.Errorf("it answers %v (%v)", response, err)
+	}
+	s.awaitBackends(t, "127.0.0.2 127.0.0.3")
+}
