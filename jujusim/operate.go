@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/charmed-go/charms/charmfile"
@@ -316,10 +317,10 @@ func (u *unit) die() []Event {
 		return u.vanish()
 	}
 	var events []Event
-	for _, s := range append([]*unit(nil), u.attached...) {
+	for _, s := range slices.Clone(u.attached) {
 		events = append(events, s.die()...)
 	}
-	for _, ur := range append([]*unitRelation(nil), u.relations...) {
+	for _, ur := range slices.Clone(u.relations) {
 		ur.end()
 	}
 	u.update()
@@ -338,12 +339,12 @@ func (m *Model) RemoveApplication(name string) error {
 	a.dying = true
 	a.data.Life = model.Dying
 	var events []Event
-	for _, r := range append([]*relation(nil), a.relations...) {
+	for _, r := range slices.Clone(a.relations) {
 		if !r.data.Peer() {
 			r.die()
 		}
 	}
-	for _, u := range append([]*unit(nil), a.units...) {
+	for _, u := range slices.Clone(a.units) {
 		events = append(events, u.die()...)
 	}
 	a.settle()

@@ -3,6 +3,7 @@ package jujusim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/charmed-go/charms/jujusim/model"
@@ -92,10 +93,10 @@ func (m *Model) integrate(a, b string) (*relation, error) {
 		}
 	}
 	r := m.relate(d)
-	for _, u := range append([]*unit(nil), m.applications[d.Endpoints[0].Application].units...) {
+	for _, u := range slices.Clone(m.applications[d.Endpoints[0].Application].units) {
 		m.subordinates(r, u)
 	}
-	for _, u := range append([]*unit(nil), m.applications[d.Endpoints[1].Application].units...) {
+	for _, u := range slices.Clone(m.applications[d.Endpoints[1].Application].units) {
 		m.subordinates(r, u)
 	}
 	return r, nil
@@ -205,7 +206,7 @@ func (m *Model) removeSubordinates(r *relation) {
 		if a == nil || !a.data.Subordinate {
 			continue
 		}
-		for _, u := range append([]*unit(nil), a.units...) {
+		for _, u := range slices.Clone(a.units) {
 			if u.principal != nil && u.principal.app.name == r.remote(a.name).Application {
 				u.die()
 			}

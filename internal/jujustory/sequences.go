@@ -61,7 +61,7 @@ func write(r *rules.Dispatch, unit, relation string, words []string) {
 	owner := unit
 	for i := 1; i < len(words); i++ {
 		switch word := words[i]; {
-		case word == "-r":
+		case word == "-r" && i+1 < len(words):
 			i++
 			relation = words[i]
 		case word == "--app":
@@ -130,7 +130,7 @@ func exec(seq *rules.Sequence, op Op, words []string) {
 		r.End = op.Time - 1
 	}
 	relation := ""
-	if i := slices.Index(words, "-r"); i >= 0 {
+	if i := slices.Index(words, "-r"); i >= 0 && i+1 < len(words) {
 		relation = words[i+1]
 	}
 	for _, command := range strings.FieldsFunc(script, func(c rune) bool { return c == ';' || c == '&' }) {

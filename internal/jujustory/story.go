@@ -154,6 +154,11 @@ func Parse(line []byte) (*Story, error) {
 	if s.Name == "" || len(s.Units) == 0 {
 		return nil, fmt.Errorf("cannot read a story: it has no name or no units")
 	}
+	for name, u := range s.Units {
+		if u == nil {
+			return nil, fmt.Errorf("cannot read story %s: unit %s is null", s.Name, name)
+		}
+	}
 	return s, nil
 }
 
