@@ -183,8 +183,22 @@ var page string
 //go:embed page.css
 var style string
 
+// The script is in several files that share one scope.
+//
+//go:embed data.js
+var dataScript string
+
+//go:embed timeline.js
+var timelineScript string
+
+//go:embed detail.js
+var detailScript string
+
+//go:embed graph.js
+var graphScript string
+
 //go:embed page.js
-var script string
+var pageScript string
 
 // Write writes a page.
 func Write(w io.Writer, p Page) error {
@@ -204,7 +218,7 @@ func Write(w io.Writer, p Page) error {
 	_, err = strings.NewReplacer(
 		"{{title}}", html.EscapeString(p.Title),
 		"{{style}}", style,
-		"{{script}}", script,
+		"{{script}}", strings.Join([]string{dataScript, timelineScript, detailScript, graphScript, pageScript}, "\n"),
 		"{{data}}", base64.StdEncoding.EncodeToString(packed.Bytes()),
 	).WriteString(w, page)
 	if err != nil {

@@ -1,0 +1,145 @@
+// One hook: what ran in it, what did not, and why.
+
+function pick(i, move) {
+  picked = i;
+  const h = hooks[i];
+  if (move) chart.show(h);
+  showDetail(h);
+  const at = matches.indexOf(i), list = $("list");
+  if (at >= 0 && (at * 24 < list.scrollTop || at * 24 + 24 > list.scrollTop + list.clientHeight)) list.scrollTop = at * 24 - list.clientHeight / 2;
+  drawList();
+  chart.draw();
+}
+
+function flagLink(name) {
+  return el("a", {className: "link", textContent: name, title: "Hooks in which it changed", onclick: () => setFilter("flag:" + quoted(name))});
+}
+
+function handlerLink(name, h) {
+  const a = el("a", {className: "link handler", textContent: name, title: "Show it among the flags", onclick: () => showNode("h:" + name, graphOf(h))});
+  return graphOf(h) && graphOf(h).handlers.some(x => x.name === name) ? a : el("span", {className: "handler", textContent: name});
+}
+
+function showDetail(h) {
+  const parts = [];
+  const graph = graphOf(h), ran = h.steps.filter(s => !s.flag);
+  parts.push(el("h2", {textContent: title(h)}));
+  const when = h.at ? new Date(h.at).toISOString().replace("T", " ").replace(/\.?0*Z$/, "") : "";
+  parts.push(el("div", {className: "meta"},
+    el("a", {className: "link", textContent: h.unit, onclick: () => setFilter("unit:" + h.unit)}),
+    " · " + [when, millis(h.ms), h.leader === true ? "leader" : h.leader === false ? "not the leader" : null,
+      h.calls ? h.calls + " hook tools, " + size(h.bytes || 0) : null].filter(Boolean).join(" · ")));
+  if (outcome(h) === "failed") parts.push(el("p", {className: "bad", textContent: "Failed; nothing of it was kept" + (h.error ? ": " + h.error : ".")}));
+  if (outcome(h) === "killed") parts.push(el("p", {className: "warn", textContent: "Killed; nothing of it was kept, and it runs again."}));
+  if (h.status) parts.push(el("p", {textContent: "Ended with status " + h.status}));
+
+  if (h.steps.length) {
+    parts.push(el("h3", {textContent: "What happened"}));
+    const list = el("ul", {className: "steps"});
+    let phase = null;
+    for (const s of h.steps) {
+      const now = s.phase === "flags" ? "round " + ((s.round || 0) + 1) + " of flag handlers" : s.phase === "hooks" ? "handlers of the hook" : s.phase === "start" ? "before any handler" : s.phase;
+      if (now !== phase) { list.append(el("li", {className: "round", textContent: now})); phase = now; }
+      if (s.flag) {
+        list.append(el("li", {className: "change"}, el("span", {className: s.set ? "set" : "clear", textContent: s.set ? "set " : "cleared "}), flagLink(s.flag),
+          s.trigger ? el("span", {className: "meta", textContent: " by the trigger of " + s.trigger}) : null));
+      } else {
+        list.append(el("li", {}, "▸ ", handlerLink(s.handler || "", h), el("span", {className: "meta", textContent: "  " + millis((s.duration || 0) / 1e6)}),
+          s.error ? el("div", {className: "bad", textContent: s.error}) : null));
+      }
+    }
+    parts.push(list);
+  } else if (h.flags) {
+    parts.push(el("p", {className: "hint", textContent: "No handler ran and no flag changed."}));
+  }
+
+  if (graph && h.flags) {
+    const idle = graph.handlers.filter(x => !ran.some(s => s.handler === x.name));
+    if (idle.length) {
+      parts.push(el("h3", {textContent: "What did not run, and why"}));
+      const table = el("table", {className: "why"});
+      for (const x of idle) table.append(el("tr", {}, el("td", {}, handlerLink(x.name, h)), el("td", {textContent: whyNot(x, h)})));
+      parts.push(table);
+    }
+  }
+  if ((h.changed || []).length) {
+    parts.push(el("h3", {textContent: "What Juju committed"}), el("ul", {className: "plain"}, ...h.changed.map(c => el("li", {textContent: c}))));
+  }
+  if ((h.tools || []).length) parts.push(...showTools(h.tools));
+  if ((h.flags || []).length) {
+    const list = el("ul", {className: "plain"});
+    for (const f of h.flags) list.append(el("li", {}, flagLink(f)));
+    parts.push(el("h3", {textContent: "Flags at the beginning"}), el("details", {open: h.flags.length <= 12}, el("summary", {textContent: h.flags.length + " set"}), list));
+  }
+  $("detail").replaceChildren(...parts);
+  $("detail").scrollTop = 0;
+}
+
+function showTools(tools) {
+  const sums = new Map();
+  for (const t of tools) {
+    const s = sums.get(t.tool) || {n: 0, bytes: 0, time: 0, bad: 0};
+    s.n++; s.bytes += (t.in || 0) + (t.out || 0); s.time += t.duration || 0; s.bad += t.code ? 1 : 0;
+    sums.set(t.tool, s);
+  }
+  const head = el("tr", {}, ...["hook tool", "calls", "bytes", "time", ""].map((x, i) => el("th", {className: i ? "num" : "", textContent: x})));
+  const table = el("table", {}, head);
+  for (const [tool, s] of sums) {
+    table.append(el("tr", {}, el("td", {}, el("code", {textContent: tool})), el("td", {className: "num", textContent: s.n}),
+      el("td", {className: "num", textContent: size(s.bytes)}), el("td", {className: "num", textContent: millis(s.time / 1e6)}),
+      el("td", {className: "bad", textContent: s.bad ? s.bad + " failed" : ""})));
+  }
+  const each = el("table", {});
+  for (const t of tools) {
+    each.append(el("tr", {}, el("td", {}, el("code", {textContent: [t.tool, ...(t.args || [])].join(" ")})),
+      el("td", {className: "num", textContent: size((t.in || 0) + (t.out || 0))}), el("td", {className: "num", textContent: millis((t.duration || 0) / 1e6)}),
+      el("td", {className: "bad", textContent: t.code ? "exit " + t.code : ""})));
+  }
+  return [el("h3", {textContent: "Hook tools"}), table, el("details", {}, el("summary", {textContent: "one by one"}), each)];
+}
+
+function holds(e, set) {
+  switch (e.op) {
+  case "flag": return set.has(e.flag);
+  case "not": return !holds(e.parts[0], set);
+  case "and": return (e.parts || []).every(p => holds(p, set));
+  default: return (e.parts || []).some(p => holds(p, set));
+  }
+}
+
+// blockers returns the flags that keep e from being want.
+function blockers(e, set, want, out) {
+  if (holds(e, set) === want) return out;
+  if (e.op === "flag") { out.push({flag: e.flag, set: set.has(e.flag)}); return out; }
+  if (e.op === "not") return blockers(e.parts[0], set, !want, out);
+  for (const p of e.parts || []) blockers(p, set, want, out);
+  return out;
+}
+
+function flagsAfter(h) {
+  const set = new Set(h.flags);
+  for (const s of h.steps) if (s.flag) { if (s.set) set.add(s.flag); else set.delete(s.flag); }
+  return set;
+}
+
+function whyNot(x, h) {
+  const event = h.hook.replace(/^actions?[ /]/, "");
+  const set = flagsAfter(h);
+  for (const c of x.on || []) {
+    if (["hook", "action", "restricted"].includes(c.kind) && !(c.hooks || []).includes(event)) return "it waits for " + c.text + "; this was " + h.hook;
+    if (c.kind === "leader" && h.leader === false) return "this unit was not the leader";
+    if (c.kind === "flags" && c.expr && !holds(c.expr, set)) {
+      const seen = new Map(blockers(c.expr, set, true, []).map(b => [b.flag, b.set]));
+      const text = [...seen].map(([f, on]) => f + (on ? " was set" : " was not set"));
+      return text.length ? text.join(c.expr.op === "or" ? " and " : ", ") : "it never holds";
+    }
+  }
+  if (outcome(h)) return "the hook ended before its turn";
+  if (h.status) return "a handler ended the hook before its turn";
+  for (const c of x.on || []) {
+    if (c.kind === "once") return "it had run before in the unit's life";
+    if (c.kind === "files") return "no change of its files";
+    if (c.kind === "leader") return "this unit was not the leader";
+  }
+  return "what it waits for came only after its turn";
+}
