@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmed-go/charms/flags"
 	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/jujusim/agent"
 	"github.com/charmed-go/charms/jujusim/model"
@@ -419,4 +420,32 @@ func BenchmarkRecord(b *testing.B) {
 		turn()
 	}
 	b.ReportMetric(float64(len(text)), "B/record")
+}
+
+// The first round of a hook tests every handler: what a hook with many, none of
+// which matches, takes more than one without any.
+func BenchmarkFirstRound(b *testing.B) {
+	for _, n := range []int{10, 100, 1000, 10_000} {
+		b.Run(fmt.Sprintf("%d handlers and flags", n), func(b *testing.B) {
+			bench := newBench(b)
+			first := func(handlers int) time.Duration {
+				record, err := bench.run(b, "start", func(charm *reactive.Charm) {
+					for i := range handlers {
+						charm.Handle(fmt.Sprintf("handler %d", i), flags.When(flags.New(fmt.Sprintf("flag.%d", i))), nothing)
+					}
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+				return record.Duration
+			}
+			var with, without []time.Duration
+			turn := func() { with, without = append(with, first(n)), append(without, first(0)) }
+			for b.Loop() {
+				turn()
+			}
+			b.ReportMetric(float64((usual(with) - usual(without)).Nanoseconds()), "ns/first-round")
+			b.ReportMetric(float64(usual(with))/float64(usual(without)), "x-no-handlers")
+		})
+	}
 }
