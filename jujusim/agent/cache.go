@@ -42,9 +42,10 @@ func (c *Cache) prepare(a *Agent) {
 }
 
 // bag returns a copy of a remote bag, from the cache if it is there. Bags of
-// units that are no members are read anew in each execution.
+// units that are no members, and those of applications, are read anew in each
+// execution, as a real agent was seen to do (JUJU-RULES, C).
 func (c *Cache) bag(a *Agent, r *relation, name string) model.Bag {
-	keep := c != nil && (!strings.Contains(name, "/") || r.IsMember(a.m, a.x.Unit, name))
+	keep := c != nil && strings.Contains(name, "/") && r.IsMember(a.m, a.x.Unit, name)
 	if !keep {
 		return maps.Clone(r.Data[name])
 	}
