@@ -45,6 +45,7 @@ type drive struct {
 	out   io.Writer
 	began time.Time
 	dir   string
+	site  site
 	model *jujusim.Model
 	hooks int
 }
@@ -56,6 +57,9 @@ func (d *drive) all(ctx context.Context) (err error) {
 		return err
 	}
 	d.dir = dir
+	if d.site, err = findSite(); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
 	d.model, err = jujusim.New(jujusim.Options{Seed: d.seed, Name: "observability", Dir: dir, OnEvent: d.event})
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
@@ -93,6 +97,7 @@ func (d *drive) story(ctx context.Context) error {
 		{"Wait until Prometheus scrapes all four", d.scraped},
 		{"Remove a unit", d.remove},
 		{"Wait until Prometheus scrapes the three that are left", d.scraped},
+		{"See that the units of web know each other", d.acquainted},
 	}
 	for _, step := range steps {
 		if err := d.step(ctx, step.what, step.do); err != nil {
@@ -148,7 +153,8 @@ func (d *drive) deploy(ctx context.Context) error {
 			"port": 0, "engine": d.engine, "scrape-interval": "1s", "service-manager": "process",
 		}},
 		{"web", 3, map[string]any{
-			"address": "127.0.0.1", "http-port": 0, "metrics-port": 0, "scrape-interval": "1s", "service-manager": "process",
+			"address": d.site.network.String(), "http-port": d.site.http, "metrics-port": d.site.metrics,
+			"scrape-interval": "1s", "service-manager": "process",
 		}},
 	} {
 		charm, err := d.charm(app.name)
@@ -332,8 +338,8 @@ func (d *drive) wait(ctx context.Context) error {
 	}
 	d.say("\nLeft running until you press Ctrl-C:\n  Prometheus  %s", server.URL)
 	for _, unit := range d.model.Status().Units {
-		if port := webPort(unit); port != "" {
-			d.say("  %s       http://127.0.0.1:%s", unit.Name, port)
+		if strings.HasPrefix(unit.Name, "web/") {
+			d.say("  %s       %s", unit.Name, d.site.page(unit.Name))
 		}
 	}
 	<-ctx.Done()

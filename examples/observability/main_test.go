@@ -29,7 +29,7 @@ func TestStory(t *testing.T) {
 				t.Fatalf("%v\n%s", err, &out)
 			}
 			for _, want := range []string{
-				"web/0-", "web/3-", "is up", "juju exec", `"register scrape job" `, "It waits for", "All of it came true",
+				"web/0-", "web/3-", "is up", "juju exec", `"register scrape job" `, "It waits for", "It knows web/3 at 127.", "All of it came true",
 			} {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("%q is not in\n%s", want, &out)

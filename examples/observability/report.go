@@ -64,6 +64,12 @@ func (d *drive) report(ctx context.Context) error {
 		d.say("  %s\n    %s is %s", target.Pool, target.URL, target.Health)
 	}
 
+	page, err := d.page(ctx, d.leader())
+	if err != nil {
+		return err
+	}
+	d.say("\n%s\n  %s", d.site.page(d.leader()), strings.ReplaceAll(strings.TrimSpace(page), "\n", "\n  "))
+
 	unit, handler := d.leader(), "register scrape job"
 	d.say("\njuju exec --unit %s './dispatch explain %q'", unit, handler)
 	result, err := d.model.Exec(ctx, unit, jujusim.ExecOptions{Run: func(ctx context.Context, p hooktool.Process) int {
@@ -80,14 +86,4 @@ func (d *drive) report(ctx context.Context) error {
 		d.say("  %s", strings.TrimRight(line, "\n"))
 	}
 	return nil
-}
-
-// webPort is the port of the page of a unit of web.
-func webPort(unit jujusim.UnitStatus) string {
-	_, rest, ok := strings.Cut(unit.Message, "serving on port ")
-	if !ok {
-		return ""
-	}
-	port, _, _ := strings.Cut(rest, ",")
-	return port
 }

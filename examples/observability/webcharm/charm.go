@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/charmed-go/charms/endpoints/magpie"
 	prometheusmanual "github.com/charmed-go/charms/endpoints/prometheus-manual"
 	"github.com/charmed-go/charms/examples/observability/service"
 	"github.com/charmed-go/charms/flags"
@@ -30,11 +32,14 @@ func NewIn(words ...string) *reactive.Charm {
 		serving:   charm.Flag("web.serving"),
 		stopped:   charm.Flag("web.stopped"),
 		metrics:   prometheusmanual.NewProvider(charm, "metrics"),
+		peers:     magpie.NewPeers(charm, "peers"),
 	}
 	charm.HandleEvery("check certificates", w.checkCertificates)
 	charm.Handle("make certificates", flags.Unless(w.certified), w.makeCertificates)
 	charm.Handle("serve", flags.When(w.certified).Unless(w.stopped), w.serve)
 	charm.Handle("register scrape job", flags.When(w.serving, w.metrics.Joined()), w.register)
+	charm.Handle("tell the peers", flags.When(w.serving, w.peers.HasPeers()), w.tellPeers)
+	charm.Handle("learn of peers", flags.When(w.serving), w.learnOfPeers)
 	charm.HandleHook("stop serving", "stop", w.stop)
 	charm.HandleHook("serve again", "start", func(_ context.Context, h *reactive.Hook) error {
 		h.Clear(w.stopped)
@@ -53,6 +58,7 @@ type web struct {
 	serving   flags.Flag
 	stopped   flags.Flag
 	metrics   *prometheusmanual.Provider
+	peers     *magpie.Peers
 }
 
 // config are the charm's options.
@@ -62,6 +68,24 @@ type config struct {
 	MetricsPort    int    `json:"metrics-port"`
 	ScrapeInterval string `json:"scrape-interval"`
 	ServiceManager string `json:"service-manager"`
+}
+
+// address is the address to serve on, "" for all.
+func (c config) address(unit string) (string, error) {
+	network, err := netip.ParsePrefix(c.Address)
+	if err != nil {
+		return c.Address, nil
+	}
+	_, number, _ := strings.Cut(unit, "/")
+	n, err := strconv.Atoi(number)
+	address := network.Masked().Addr()
+	for range n + 1 {
+		address = address.Next()
+	}
+	if err != nil || !network.Contains(address) {
+		return "", reactive.Blocked(fmt.Sprintf("option address: %s has no address for unit %s", network, unit))
+	}
+	return address.String(), nil
 }
 
 func (w *web) checkCertificates(ctx context.Context, h *reactive.Hook) error {
@@ -113,6 +137,10 @@ func (w *web) service(ctx context.Context, h *reactive.Hook) (service.Service, e
 	if err != nil {
 		return service.Service{}, err
 	}
+	address, err := options.address(h.Unit())
+	if err != nil {
+		return service.Service{}, err
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return service.Service{}, fmt.Errorf("cannot find this program: %w", err)
@@ -124,11 +152,12 @@ func (w *web) service(ctx context.Context, h *reactive.Hook) (service.Service, e
 		Dir:     h.Path("run"),
 		Command: append(command, "serve",
 			"--unit="+h.Unit(),
-			"--address="+options.Address,
+			"--address="+address,
 			"--http-port="+strconv.Itoa(options.HTTPPort),
 			"--metrics-port="+strconv.Itoa(options.MetricsPort),
 			"--tls="+h.Path("tls"),
 			"--ports="+h.Path("run/ports.json"),
+			"--peers="+h.Path("run/peers.json"),
 		),
 	}, nil
 }
@@ -194,8 +223,9 @@ func (w *web) host(ctx context.Context, h *reactive.Hook) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if options.Address != "" {
-		return options.Address, nil
+	address, err := options.address(h.Unit())
+	if err != nil || address != "" {
+		return address, err
 	}
 	network, err := h.Tools().Network(ctx, w.metrics.Name())
 	if err != nil {
@@ -219,6 +249,10 @@ func (w *web) status(_ context.Context, h *reactive.Hook) (reactive.Status, erro
 	if err != nil {
 		return reactive.Status{}, err
 	}
+	text := fmt.Sprintf("serving on port %d", at.HTTP)
+	if n := w.peers.All().Len(); n > 0 {
+		text += fmt.Sprintf(", knows %d peers", n)
+	}
 	scraped := 0
 	for _, job := range w.metrics.Jobs() {
 		switch {
@@ -231,9 +265,9 @@ func (w *web) status(_ context.Context, h *reactive.Hook) (reactive.Status, erro
 	}
 	switch {
 	case scraped > 0:
-		return reactive.Active(fmt.Sprintf("serving on port %d, scraped", at.HTTP)), nil
+		text += ", scraped"
 	case h.IsSet(w.metrics.Joined()):
-		return reactive.Active(fmt.Sprintf("serving on port %d, not scraped yet", at.HTTP)), nil
+		text += ", not scraped yet"
 	}
-	return reactive.Active(fmt.Sprintf("serving on port %d", at.HTTP)), nil
+	return reactive.Active(text), nil
 }

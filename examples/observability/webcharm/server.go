@@ -52,6 +52,7 @@ func serveCommand(ctx context.Context, p hooktool.Process) error {
 	metricsPort := set.Int("metrics-port", 9443, "the port of the metrics, 0 for a free one")
 	tlsDir := set.String("tls", "tls", "the directory of the certificates")
 	portsFile := set.String("ports", "ports.json", "where to write the ports that are used")
+	peersFile := set.String("peers", "peers.json", "where the peers are listed")
 	if err := set.Parse(p.Args); err != nil {
 		return err
 	}
@@ -88,6 +89,13 @@ func serveCommand(ctx context.Context, p hooktool.Process) error {
 	pages.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		requests.WithLabelValues("/").Inc()
 		fmt.Fprintf(w, "This is %s.\n", *unit)
+		peers, err := readPeers(*peersFile)
+		if err != nil {
+			fmt.Fprintln(w, "It has lost sight of its peers.")
+		}
+		for _, peer := range peers {
+			fmt.Fprintf(w, "It knows %s at %s.\n", peer.Unit, peer.Address)
+		}
 	})
 	pages.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	numbers := http.NewServeMux()

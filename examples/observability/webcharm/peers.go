@@ -1,0 +1,80 @@
+package webcharm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/charmed-go/charms/endpoints/magpie"
+	"github.com/charmed-go/charms/reactive"
+	"github.com/google/renameio/v2"
+)
+
+// tellPeers publishes where this unit serves, if that is not the address that
+// Juju knows.
+func (w *web) tellPeers(ctx context.Context, h *reactive.Hook) error {
+	host, err := w.host(ctx, h)
+	if err != nil {
+		return err
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil // a host name; Juju knows its address
+	}
+	return w.peers.All().AdvertiseAddresses(ctx, address)
+}
+
+// learnOfPeers has the page show the other units.
+func (w *web) learnOfPeers(ctx context.Context, h *reactive.Hook) error {
+	nodes, err := w.nodes(ctx, h)
+	if err != nil {
+		return err
+	}
+	w.peers.DismissJoined()
+	w.peers.DismissDeparted()
+	path := h.Path("run/peers.json")
+	if before, err := readPeers(path); err == nil && slices.Equal(before, nodes) {
+		return nil
+	}
+	text, err := json.Marshal(nodes)
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(path, text, 0o644); err != nil {
+		return fmt.Errorf("cannot write who the peers are: %w", err)
+	}
+	return nil
+}
+
+// nodes are the other units and where they serve.
+func (w *web) nodes(ctx context.Context, h *reactive.Hook) ([]magpie.Node, error) {
+	options, err := reactive.DecodeConfig[config](ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if network, err := netip.ParsePrefix(options.Address); err == nil {
+		return w.peers.All().NodesIn(ctx, network)
+	}
+	return w.peers.All().Nodes(ctx)
+}
+
+// readPeers reads what learnOfPeers wrote, if it did.
+func readPeers(path string) ([]magpie.Node, error) {
+	var nodes []magpie.Node
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &nodes)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read who the peers are: %w", err)
+	}
+	return nodes, nil
+}
