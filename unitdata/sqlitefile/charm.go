@@ -32,5 +32,5 @@ func processOptions(tools *hooktool.Client, p hooktool.Process) Options {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(p.Dir, path)
 	}
-	return Options{Path: path, Log: slog.New(hooktool.NewLogHandler(tools, nil))}
+	return Options{Path: path, CharmDir: p.Dir, Log: slog.New(hooktool.NewLogHandler(tools, nil))}
 }

@@ -29,7 +29,11 @@
 // objects keep is read as entries whose keys begin with [SnapshotPrefix]; it is
 // never written back to the table snapshot, and deferred events are left there.
 // [NewStore] adds the tables go_hook and go_undo, which Python charms pass
-// over.
+// over. A charm that kept its data in Juju's charm state before it used
+// [NewStore] loses nothing: that is carried over into the file.
+//
+// Beside the file, .juju-persistent-config says which options the Python charm
+// saw last. It is read, so that they do not count as changed.
 //
 // A file that is damaged, locked, something else, or of a later format is an
 // [Error] of the kind [ErrDamaged], [ErrLocked], [ErrForeign] or [ErrFuture],

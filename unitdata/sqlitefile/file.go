@@ -39,6 +39,10 @@ func Path(getenv func(string) string) string {
 type Options struct {
 	// Path is the file's path, usually what [Path] returns. It is required.
 	Path string
+	// CharmDir is the charm's directory, where the Python charm noted in
+	// .juju-persistent-config which options it saw last. That is taken over so
+	// that they do not count as changed. Empty: it is not looked for.
+	CharmDir string
 	// Log gets a message for each thing worth telling: what was taken over and
 	// what was left, a hook undone. Messages hold keys but no values. Nil: they
 	// are dropped.

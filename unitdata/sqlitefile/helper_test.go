@@ -45,6 +45,10 @@ func (a *agent) Call(_ context.Context, call hooktool.Call) (hooktool.Result, er
 	key := call.Args[len(call.Args)-1]
 	switch call.Tool {
 	case "state-get":
+		if strings.HasPrefix(key, "-") {
+			out, err := json.Marshal(a.Pending)
+			return hooktool.Result{Stdout: out}, err
+		}
 		value, ok := a.Pending[key]
 		if !ok {
 			return hooktool.Result{Code: 1, Stderr: fmt.Appendf(nil, "ERROR %q not found\n", key)}, nil

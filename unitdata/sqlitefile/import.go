@@ -72,11 +72,20 @@ func (i *Importer) Load(ctx context.Context) (map[string]json.RawMessage, error)
 	if err != nil {
 		return nil, fmt.Errorf("cannot take over the state of the Python charm: %w", err)
 	}
-	done, again := i.imported(entries)
+	done, again := imported(entries)
 	if again && done == c.Digest {
 		return entries, i.putAway(ctx)
 	}
 	changes := takeOver(c, entries, again)
+	if _, ok := entries[configKey]; !ok || again {
+		text, err := i.o.options()
+		if err != nil {
+			i.o.log(ctx, "%v", err)
+		} else if text != nil {
+			changes.Set[configKey] = text
+			changes.Delete = slices.DeleteFunc(changes.Delete, func(key string) bool { return key == configKey })
+		}
+	}
 	i.at("commit")
 	if err := i.store.Commit(ctx, changes); err != nil {
 		return nil, fmt.Errorf("cannot take over the state of the Python charm from %s: %w", i.o.Path, err)
@@ -93,7 +102,7 @@ func (i *Importer) Load(ctx context.Context) (map[string]json.RawMessage, error)
 	return entries, nil
 }
 
-func (i *Importer) imported(entries map[string]json.RawMessage) (digest string, ok bool) {
+func imported(entries map[string]json.RawMessage) (digest string, ok bool) {
 	text, ok := entries[importedKey]
 	if !ok {
 		return "", false
@@ -205,6 +214,7 @@ func (i *Importer) report(ctx context.Context, c *Contents, changes unitdata.Cha
 		{"reactive.invoked.", "marks of what runs only once"},
 		{"reactive.conversations.", "conversations"},
 		{SnapshotPrefix, "states of ops objects"},
+		{configKey, "record of the options"},
 	}
 	counts := make(map[string]int)
 	var own []string

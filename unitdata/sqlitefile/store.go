@@ -42,6 +42,10 @@ const (
 // the file in the meantime, such as a Python charm, it is left as it is and the
 // log says so.
 //
+// If the charm kept its data in Juju's charm state before, that is carried over
+// with the first commit. It counts where the file says otherwise, unless a
+// Python charm left the file later.
+//
 // A Store is not safe for concurrent use, and one process should open a file
 // only once at a time: closing it ends the process's other locks on it.
 type Store struct {
@@ -52,6 +56,7 @@ type Store struct {
 	file      *file
 	taken     map[string]json.RawMessage // of ops objects, not yet rows
 	snapshots string                     // digest of these
+	carried   *carried                   // of Juju's charm state, not yet rows
 	committed bool
 }
 
@@ -175,7 +180,7 @@ func (s *Store) Load(ctx context.Context) (map[string]json.RawMessage, error) {
 			unreadable = append(unreadable, key)
 		} else if key == snapshotsKey {
 			copied = data
-		} else {
+		} else if !strings.HasPrefix(key, carriedPrefix) {
 			entries[key] = json.RawMessage(data)
 		}
 	}, seenPrefix, seenEnd)
@@ -186,6 +191,20 @@ func (s *Store) Load(ctx context.Context) (map[string]json.RawMessage, error) {
 		return nil, fileError(s.o.Path, err)
 	}
 	maps.Copy(entries, s.taken)
+	if err := s.carryOver(ctx); err != nil {
+		return nil, err
+	}
+	if s.carried != nil {
+		maps.Copy(entries, s.carried.entries)
+	}
+	if _, ok := entries[configKey]; !ok {
+		text, err := s.o.options()
+		if err != nil {
+			s.o.log(ctx, "%v", err)
+		} else if text != nil {
+			entries[configKey] = text
+		}
+	}
 	if len(unreadable) > 0 {
 		s.o.log(ctx, "left alone in %s, because they are not JSON: %s", s.o.Path, list(unreadable))
 	}
@@ -216,12 +235,15 @@ func (s *Store) takeSnapshots(ctx context.Context, copied string) error {
 
 // Seen implements [unitdata.Store].
 func (s *Store) Seen(ctx context.Context, bag unitdata.Bag) (unitdata.Seen, error) {
-	var seen unitdata.Seen
 	if err := s.open(ctx); err != nil {
-		return seen, err
+		return unitdata.Seen{}, err
+	}
+	seen, err := s.carriedSeen(ctx, bag)
+	if err != nil {
+		return seen, fileError(s.o.Path, err)
 	}
 	prefix := seenKeyPrefix(bag)
-	err := s.file.rows(ctx, "kv", "SELECT key, data FROM kv WHERE key >= ? AND key < ? ORDER BY key", func(key, data string) {
+	err = s.file.rows(ctx, "kv", "SELECT key, data FROM kv WHERE key >= ? AND key < ? ORDER BY key", func(key, data string) {
 		if sum, ok := parseSum(data); ok {
 			seen.Note(strings.TrimPrefix(key, prefix), sum)
 		}
@@ -260,13 +282,19 @@ func (s *Store) Commit(ctx context.Context, changes unitdata.Changes) error {
 		return errors.Join(err, s.Close())
 	}
 	s.file.tables["go_hook"] = true
-	s.committed, s.taken = true, nil
+	moved := s.carried
+	s.committed, s.taken, s.carried = true, nil, nil
 	s.at("committed")
-	return s.tools.StateSet(ctx, map[string]string{stateKey: token})
+	if err := s.tools.StateSet(ctx, map[string]string{stateKey: token}); err != nil || moved == nil {
+		return err
+	}
+	s.at("moved")
+	return s.tools.StateDelete(ctx, moved.keys...)
 }
 
 func (s *Store) writeChanges(w *writer, changes unitdata.Changes) {
 	set := make(map[string]json.RawMessage)
+	maps.Copy(set, s.carried.rows())
 	if s.taken != nil {
 		maps.Copy(set, s.taken)
 		set[snapshotsKey] = json.RawMessage(s.snapshots)
@@ -286,6 +314,7 @@ func (s *Store) writeChanges(w *writer, changes unitdata.Changes) {
 		}
 	}
 	for _, bag := range changes.Forget {
+		w.unset(carriedKey(bag))
 		w.unsetRange(seenKeyPrefix(bag))
 	}
 }
