@@ -97,6 +97,7 @@ type front struct {
 	p        *proxy
 	at       netip.AddrPort
 	http     bool
+	tls      bool // whether clients of http speak TLS
 	settings atomic.Pointer[settings]
 	listener net.Listener
 	server   *http.Server
@@ -218,7 +219,7 @@ func join(ctx context.Context, a, b net.Conn) {
 func (f *front) serveHTTP() {
 	l := f.listener
 	f.server = &http.Server{Handler: f, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
-	if f.settings.Load().cert != nil {
+	if f.tls {
 		l = tls.NewListener(l, f.tlsConfig())
 	}
 	f.p.wg.Go(func() { _ = f.server.Serve(l) })

@@ -138,7 +138,7 @@ func (p *proxy) Converge(ctx context.Context, want *converge.State) error {
 	var opened []*front
 	for at, s := range next {
 		f := p.fronts[at]
-		if f == nil || f.http != s.http {
+		if f == nil || f.http != s.http || f.http && f.tls != (s.cert != nil) {
 			var err error
 			if f, err = p.open(at, s, f); err != nil {
 				for _, f := range opened {
@@ -184,7 +184,7 @@ func (p *proxy) open(at netip.AddrPort, s *settings, old *front) (*front, error)
 	if err != nil {
 		return nil, err
 	}
-	f := &front{p: p, at: at, http: s.http, listener: l}
+	f := &front{p: p, at: at, http: s.http, tls: s.cert != nil, listener: l}
 	f.set(s)
 	p.fronts[at] = f
 	f.serve()
