@@ -96,12 +96,12 @@ func (s standin) Stop(ctx context.Context) error { return s.process.Remove(ctx) 
 // standinCommand is the process: it serves what a directory asks for until it
 // is told to end.
 func standinCommand(ctx context.Context, p hooktool.Process) error {
-	if len(p.Args) != 2 {
+	if len(p.Args) != 1 {
 		return fmt.Errorf("standin needs a directory")
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	return follow(ctx, p.Args[1])
+	return follow(ctx, p.Args[0])
 }
 
 func follow(ctx context.Context, dir string) error {

@@ -108,16 +108,16 @@ func (c *consumer) status(ctx context.Context, h *reactive.Hook) (reactive.Statu
 		return reactive.Status{}, err
 	}
 	if !c.lb.IsAvailable() {
-		return reactive.Status{State: "waiting", Message: "no load balancer provider"}, nil
+		return reactive.WaitingStatus("no load balancer provider"), nil
 	}
 	answer, ok, err := c.lb.Response(ctx, h, config.Name)
 	switch {
 	case err != nil:
 		return reactive.Status{}, err
 	case !ok || answer.Stale:
-		return reactive.Status{State: "waiting", Message: "no answer yet"}, nil
+		return reactive.WaitingStatus("no answer yet"), nil
 	case answer.Err() != nil:
-		return reactive.Status{State: "blocked", Message: answer.Err().Error()}, nil
+		return reactive.BlockedStatus(answer.Err().Error()), nil
 	}
 	return reactive.Active("at " + answer.Address()), nil
 }
