@@ -331,8 +331,7 @@ func TestOwnSecrets(t *testing.T) {
 				}
 				rel := access.Relations().At(0)
 				s.GrantUnit(rel, rel.Units().At(0))
-				s.Revoke(rel)
-				return nil
+				return s.Revoke(ctx, rel)
 			}, "[secret-grant secret-revoke]"},
 			{"change of mind", func(ctx context.Context, l *reactive.Leader, access *reactive.Endpoint) error {
 				s, err := l.UnitSecret(ctx, "unit")
@@ -343,7 +342,15 @@ func TestOwnSecrets(t *testing.T) {
 				s.GrantUnit(rel, rel.Units().At(0))
 				s.RevokeUnit(rel, rel.Units().At(0))
 				return nil
-			}, "[secret-revoke]"},
+			}, "[]"},
+			{"made and removed", func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				s, err := l.SetUnitSecret(ctx, hooktool.Secret{Label: "new", Content: map[string]string{"key": "v"}})
+				if err != nil {
+					return err
+				}
+				s.Remove()
+				return nil
+			}, "[secret-add secret-remove]"},
 			{"new, with a grant", func(ctx context.Context, l *reactive.Leader, access *reactive.Endpoint) error {
 				s, err := l.SetUnitSecret(ctx, hooktool.Secret{Label: "new", Content: map[string]string{"key": "v"}})
 				if err != nil {
@@ -398,6 +405,15 @@ func TestOwnSecrets(t *testing.T) {
 				_, err := l.SetSecret(ctx, hooktool.Secret{Content: map[string]string{"key": "v"}})
 				return err
 			},
+			`cannot make a secret with label "app" in the hook that removes the one that has it`: func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
+				s, err := l.Secret(ctx, "app")
+				if err != nil {
+					return err
+				}
+				s.Remove()
+				_, err = l.SetSecret(ctx, hooktool.Secret{Label: "app", Content: map[string]string{"key": "v"}})
+				return err
+			},
 			`the secret with label "app" has no revision 0`: func(ctx context.Context, l *reactive.Leader, _ *reactive.Endpoint) error {
 				s, err := l.Secret(ctx, "app")
 				if err != nil {
@@ -435,6 +451,75 @@ func TestStorageStory(t *testing.T) {
 		if r.IsSet(flags.New("storage.data.detaching")) || r.IsSet(flags.New("storage.data.attached")) {
 			t.Errorf("%s: flags are %q", version, r.State.Flags)
 		}
+	}
+}
+
+// What a unit has of Juju, from its deployment on; a hook that is killed when
+// all is done leaves nothing, and does it all when it runs again.
+func TestUnitStory(t *testing.T) {
+	t.Parallel()
+	const metadata = `
+name: unit
+summary: A charm that uses storage, a resource and ports.
+description: It also owns a secret.
+provides: {access: {interface: vault}}
+storage: {data: {type: filesystem, multiple: {range: 1-3}}}
+resources: {binary: {type: file, filename: binary}}
+config: {options: {port: {type: int, default: 80}, disks: {type: int, default: 1}}}
+`
+	newUnit := func() *reactive.Charm {
+		c := reactive.New("unit")
+		data := c.Storage("data")
+		c.Resource("binary")
+		detached := flags.New("unit.detached")
+		c.Trigger(flags.Trigger{When: data.Detaching(), Set: []flags.Flag{detached}})
+		c.Handle("follow configuration", flags.When(c.ConfigChanged()), func(ctx context.Context, h *reactive.Hook) error {
+			config, err := reactive.DecodeConfig[struct{ Port, Disks int }](ctx, h)
+			if err != nil {
+				return err
+			}
+			h.SetPorts(hooktool.PortRange{From: config.Port})
+			if more := config.Disks - len(data.IDs()); more > 0 {
+				data.Add(h, more)
+			}
+			_, err = h.SetUnitSecret(ctx, hooktool.Secret{Label: "port", Content: map[string]string{"port": fmt.Sprint(config.Port)}})
+			return err
+		})
+		return c
+	}
+	charm := jujusim.Charm{Run: reactive.Program(newUnit), Files: files(metadata)}
+	for _, version := range jujuVersions {
+		m := newModel(t, jujusim.Options{Version: version})
+		must(t, m.Deploy("unit", charm, jujusim.DeployOptions{Resources: map[string]string{"binary": "/res/binary"}}))
+		must(t, m.Settle(t.Context()))
+		if got := strings.Join(unitFlags(t, m, "unit/0"), " "); got != "resource.binary.available storage.data.attached" {
+			t.Errorf("%s: the flags are %s", version, got)
+		}
+		m.KillAt(jujusim.Point{Unit: "unit/0", At: "config-changed"})
+		must(t, m.Configure("unit", map[string]any{"port": 443, "disks": 3}))
+		must(t, m.Settle(t.Context()))
+		var got string
+		m.View(func(data *model.Model) {
+			u := data.Unit("unit/0")
+			got = fmt.Sprint(u.OpenPorts(), len(u.Storage), len(data.Secrets))
+			for _, s := range data.Secrets {
+				got += fmt.Sprint(" ", s.Latest, s.Revisions[s.Latest])
+			}
+		})
+		if got != "[443/tcp] 3 1 2 map[port:443]" {
+			t.Errorf("%s: ports, storage and secrets are %s", version, got)
+		}
+		if !slices.ContainsFunc(m.History(), func(d *jujusim.Dispatch) bool { return d.Outcome == jujusim.Killed }) {
+			t.Errorf("%s: no hook was killed", version)
+		}
+		for _, id := range []string{"data/0", "data/1", "data/2"} {
+			must(t, m.DetachStorage("unit/0", id))
+			must(t, m.Settle(t.Context()))
+		}
+		if got := strings.Join(unitFlags(t, m, "unit/0"), " "); got != "resource.binary.available unit.detached" {
+			t.Errorf("%s: without storage the flags are %s", version, got)
+		}
+		writesNothing(t, m)
 	}
 }
 

@@ -151,6 +151,9 @@ func (r *run) setSecret(ctx context.Context, owner string, want hooktool.Secret)
 		return nil, err
 	}
 	want.Owner, want.Content = "", maps.Clone(want.Content)
+	if s == nil && slices.ContainsFunc(r.juju.secrets, func(s *OwnSecret) bool { return s.info.Label == want.Label }) {
+		return nil, fmt.Errorf("cannot make a secret with label %q in the hook that removes the one that has it", want.Label)
+	}
 	if s == nil {
 		return r.addSecret(ctx, owner, want)
 	}
@@ -237,7 +240,7 @@ func (s *OwnSecret) Grant(ctx context.Context, rel *Relation) error {
 // GrantUnit lets one remote unit read the secret, for as long as the relation
 // lasts.
 func (s *OwnSecret) GrantUnit(rel *Relation, unit *Unit) {
-	s.grant(rel, "unit-"+strings.ReplaceAll(unit.name, "/", "-"), unit.name)
+	s.grant(rel, unitTag(unit), unit.name)
 }
 
 func (s *OwnSecret) grant(rel *Relation, tag, unit string) {
@@ -261,19 +264,30 @@ func (s *OwnSecret) granted(rel *Relation, tag string) bool {
 	return false
 }
 
-// Revoke takes the secret back from the remote application of a relation.
-func (s *OwnSecret) Revoke(rel *Relation) { s.revoke(rel, "") }
+// Revoke takes the secret back from the remote application of a relation, if it
+// was granted to it.
+func (s *OwnSecret) Revoke(ctx context.Context, rel *Relation) error {
+	app, err := rel.Application(ctx)
+	if err != nil {
+		return err
+	}
+	s.revoke(rel, "application-"+app, "")
+	return nil
+}
 
-// RevokeUnit takes the secret back from one remote unit.
-func (s *OwnSecret) RevokeUnit(rel *Relation, unit *Unit) { s.revoke(rel, unit.name) }
+// RevokeUnit takes the secret back from one remote unit, if it was granted to it.
+func (s *OwnSecret) RevokeUnit(rel *Relation, unit *Unit) { s.revoke(rel, unitTag(unit), unit.name) }
 
-func (s *OwnSecret) revoke(rel *Relation, unit string) {
+func (s *OwnSecret) revoke(rel *Relation, tag, unit string) {
 	grantee := hooktool.SecretGrantee{Relation: rel.id, Unit: unit}
 	s.grants = slices.DeleteFunc(s.grants, func(g hooktool.SecretGrantee) bool { return g == grantee })
-	if !slices.Contains(s.revokes, grantee) {
+	if s.granted(rel, tag) && !slices.Contains(s.revokes, grantee) {
 		s.revokes = append(s.revokes, grantee)
 	}
 }
+
+// unitTag is Juju's tag of a unit.
+func unitTag(u *Unit) string { return "unit-" + strings.ReplaceAll(u.name, "/", "-") }
 
 // RemoveRevision removes one revision; in the hooks secret-remove and
 // secret-expired it is the one of [Event.SecretRevision].
@@ -287,7 +301,8 @@ func (s *OwnSecret) RemoveRevision(revision int) error {
 	return nil
 }
 
-// Remove removes the secret with all its revisions.
+// Remove removes the secret with all its revisions. Another one of the same label
+// can be made from the next hook on.
 func (s *OwnSecret) Remove() { s.gone = true }
 
 // write writes what the hook changed.
