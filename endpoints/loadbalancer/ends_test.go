@@ -226,7 +226,7 @@ func TestProviderAnswersMalformedRequests(t *testing.T) {
 			// The consumer mends it by going back.
 			did = nil
 			r.State.Relations[0].RemoteAppData["request_a"] = good
-			r = provide(t, r.State, reactivetest.RelationAppChanged(rel), serve(&did))
+			provide(t, r.State, reactivetest.RelationAppChanged(rel), serve(&did))
 			check(t, "mended", did, "make a for 10.0.0.7,10.0.0.8")
 		})
 	}
