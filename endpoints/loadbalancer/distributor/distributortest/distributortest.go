@@ -47,10 +47,10 @@ import (
 type Setup struct {
 	Driver distributor.Driver
 	// VIP is an address that the driver can receive on. Nothing else uses its
-	// ports 8080 and 8081.
+	// ports 28080 and 28081.
 	VIP netip.Addr
 	// Amphorae are at least three addresses that Listen can listen on, port
-	// 9090, and that the driver can send to.
+	// 29090, and that the driver can send to.
 	Amphorae []netip.Addr
 	// Listen listens where the amphorae are, Dial dials from where the clients
 	// are. Nil: where the test is.
@@ -65,8 +65,8 @@ type Setup struct {
 }
 
 const (
-	frontPort, otherFrontPort = 8080, 8081
-	backPort                  = 9090
+	frontPort, otherFrontPort = 28080, 28081
+	backPort                  = 29090
 )
 
 // patience is how long something may take that has to happen.

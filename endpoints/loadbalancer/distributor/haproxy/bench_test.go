@@ -24,7 +24,7 @@ func BenchmarkRegister1000(b *testing.B) {
 	d := haproxy.New(o)
 	vip, addrs := loopback(dir)
 	id := create(b, d, "lb")
-	addVIP(b, d, id, distributor.VIP{ID: "v", Address: vip, Protocol: distributor.TCP, Ports: []distributor.PortMapping{{Front: 8080, Back: 9090}}}, "", "")
+	addVIP(b, d, id, distributor.VIP{ID: "v", Address: vip, Protocol: distributor.TCP, Ports: []distributor.PortMapping{{Front: 28080, Back: 29090}}}, "", "")
 	amphorae := make([]distributor.Amphora, n)
 	address := addrs[0]
 	for i := range amphorae {
@@ -44,7 +44,7 @@ func BenchmarkRegister1000(b *testing.B) {
 	}
 	add := func(a distributor.Amphora) []string {
 		server := backend + "/" + a.ID
-		return []string{"add server " + server + " " + netip.AddrPortFrom(a.Address, 9090).String(), "set server " + server + " state ready"}
+		return []string{"add server " + server + " " + netip.AddrPortFrom(a.Address, 29090).String(), "set server " + server + " state ready"}
 	}
 	drop := func(a distributor.Amphora) []string {
 		server := backend + "/" + a.ID
@@ -107,7 +107,7 @@ func BenchmarkReload(b *testing.B) {
 	v := distributor.VIP{ID: "v", Address: vip, Protocol: distributor.TCP}
 	var reload, command time.Duration
 	for i := 0; b.Loop(); i++ {
-		v.Ports = []distributor.PortMapping{{Front: uint16(8000 + i%2), Back: 9090}}
+		v.Ports = []distributor.PortMapping{{Front: uint16(28000 + i%2), Back: 29090}}
 		began := time.Now()
 		addVIP(b, d, id, v, "", "")
 		reload += time.Since(began)

@@ -33,7 +33,7 @@ func launch(t testing.TB, dir string) haproxy.Options {
 	if err := os.MkdirAll(sockets, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	o := haproxy.Options{Dir: dir, PeerAddress: netip.AddrPortFrom(vip, 10000),
+	o := haproxy.Options{Dir: dir, PeerAddress: netip.AddrPortFrom(vip, 20000),
 		MasterSocket: filepath.Join(sockets, "m"), StatsSocket: filepath.Join(sockets, "s")}
 	p, err := haproxy.Launch(t.Context(), o)
 	if err != nil {

@@ -32,15 +32,15 @@ func TestNoRequestIsDropped(t *testing.T) {
 		return distributor.Amphora{ID: "a" + strconv.Itoa(i), Address: addrs[i]}
 	}
 	serve := func(i int) *load.Server {
-		return load.Serve(t, netip.AddrPortFrom(addrs[i], 9090).String(), "a"+strconv.Itoa(i))
+		return load.Serve(t, netip.AddrPortFrom(addrs[i], 29090).String(), "a"+strconv.Itoa(i))
 	}
 	servers := map[int]*load.Server{}
 	for i := range 3 {
 		servers[i] = serve(i)
 	}
-	plain := distributor.VIP{ID: "plain", Address: vip, Protocol: distributor.HTTP, Ports: []distributor.PortMapping{{Front: 8080, Back: 9090}},
-		HealthChecks: []distributor.HealthCheck{{Protocol: distributor.HTTP, Port: 9090, Path: "/", Interval: 500 * time.Millisecond, Retries: 3}}}
-	secure := distributor.VIP{ID: "secure", Address: vip, Protocol: distributor.HTTPS, Ports: []distributor.PortMapping{{Front: 8443, Back: 9090}}}
+	plain := distributor.VIP{ID: "plain", Address: vip, Protocol: distributor.HTTP, Ports: []distributor.PortMapping{{Front: 28080, Back: 29090}},
+		HealthChecks: []distributor.HealthCheck{{Protocol: distributor.HTTP, Port: 29090, Path: "/", Interval: 500 * time.Millisecond, Retries: 3}}}
+	secure := distributor.VIP{ID: "secure", Address: vip, Protocol: distributor.HTTPS, Ports: []distributor.PortMapping{{Front: 28443, Back: 29090}}}
 	renew := func() {
 		cert, key := certificate(t, "lb.test", vip)
 		secure.TLS = &distributor.TLS{Certificate: cert, Key: flow.NewSecret(key)}
@@ -53,8 +53,8 @@ func TestNoRequestIsDropped(t *testing.T) {
 
 	think := 4 * time.Millisecond
 	loads := []*load.Load{
-		load.Start(load.Options{Address: netip.AddrPortFrom(vip, 8080).String(), Fresh: 3, Kept: 3, Think: think}),
-		load.Start(load.Options{Address: netip.AddrPortFrom(vip, 8443).String(), Fresh: 1, Kept: 2, Think: think,
+		load.Start(load.Options{Address: netip.AddrPortFrom(vip, 28080).String(), Fresh: 3, Kept: 3, Think: think}),
+		load.Start(load.Options{Address: netip.AddrPortFrom(vip, 28443).String(), Fresh: 1, Kept: 2, Think: think,
 			TLS: &tls.Config{ServerName: "lb.test", InsecureSkipVerify: true}}), // the certificate changes under way
 	}
 	cycles := 6
@@ -71,7 +71,7 @@ func TestNoRequestIsDropped(t *testing.T) {
 		}
 	}
 	extra := plain
-	extra.ID, extra.Ports = "extra", []distributor.PortMapping{{Front: 8081, Back: 9090}}
+	extra.ID, extra.Ports = "extra", []distributor.PortMapping{{Front: 28081, Back: 29090}}
 	for cycle := range cycles {
 		gone := cycle % 3
 		step(distributor.DrainThenUnregister("", d, distributor.DrainOptions{Timeout: 10 * time.Second, Poll: 5 * time.Millisecond}), members(id, amphora(gone))...)
@@ -125,7 +125,7 @@ func TestNoRequestIsDropped(t *testing.T) {
 			}
 		}
 		reload()
-		l := load.Start(load.Options{Address: netip.AddrPortFrom(vip, 8080).String(), Kept: 6, Think: think})
+		l := load.Start(load.Options{Address: netip.AddrPortFrom(vip, 28080).String(), Kept: 6, Think: think})
 		n := 0
 		for ; n < 60 && l.Failed() == 0; n++ {
 			l.Await(t, 100)

@@ -43,7 +43,7 @@ func newSite(t *testing.T, amphorae int) *site {
 	s.id = create(t, s.d, "web")
 	var as []distributor.Amphora
 	for i := range amphorae {
-		s.servers = append(s.servers, load.Serve(t, netip.AddrPortFrom(s.addrs[i], 9090).String(), fmt.Sprintf("a%d", i)))
+		s.servers = append(s.servers, load.Serve(t, netip.AddrPortFrom(s.addrs[i], 29090).String(), fmt.Sprintf("a%d", i)))
 		as = append(as, distributor.Amphora{ID: fmt.Sprintf("a%d", i), Address: s.addrs[i]})
 	}
 	run(t, s.d.RegisterAmphorae(""), members(s.id, as...)...)
@@ -96,7 +96,7 @@ func (s *site) seen(n int, url string) map[string]int {
 func TestAlgorithmsAndPersistence(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3)
-	port := uint16(8100)
+	port := uint16(28100)
 	for _, tt := range []struct {
 		alg    distributor.Algorithm
 		p      distributor.Persistence
@@ -113,7 +113,7 @@ func TestAlgorithmsAndPersistence(t *testing.T) {
 	} {
 		for _, protocol := range []distributor.Protocol{distributor.HTTP, distributor.TCP} {
 			port++
-			addVIP(t, s.d, s.id, s.web(protocol, port, 9090), tt.alg, tt.p)
+			addVIP(t, s.d, s.id, s.web(protocol, port, 29090), tt.alg, tt.p)
 			got := s.seen(24, s.url("http", port))
 			if tt.spread && len(got) != 3 || !tt.spread && len(got) != 1 {
 				t.Errorf("%s %q %q: %v", protocol, tt.alg, tt.p, got)
@@ -127,8 +127,8 @@ func TestAlgorithmsAndPersistence(t *testing.T) {
 func TestStickTableSurvivesReload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3)
-	addVIP(t, s.d, s.id, s.web(distributor.TCP, 8080, 9090), distributor.RoundRobin, distributor.SourceIPPersistence)
-	url := s.url("http", 8080)
+	addVIP(t, s.d, s.id, s.web(distributor.TCP, 28080, 29090), distributor.RoundRobin, distributor.SourceIPPersistence)
+	url := s.url("http", 28080)
 	first, _, err := s.get(nil, url)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestStickTableSurvivesReload(t *testing.T) {
 	// What hangs on this is the table being handed over, so give every reload
 	// a chance to lose it.
 	for i := range uint16(4) {
-		addVIP(t, s.d, s.id, s.web(distributor.TCP, 8200+i, 9090), distributor.RoundRobin, distributor.NoPersistence)
+		addVIP(t, s.d, s.id, s.web(distributor.TCP, 28200+i, 29090), distributor.RoundRobin, distributor.NoPersistence)
 		if got := s.seen(6, url); len(got) != 1 || got[first] != 6 {
 			t.Errorf("after reload %d: %v, want %s only", i, got, first)
 		}
@@ -151,8 +151,8 @@ func TestStickTableSurvivesReload(t *testing.T) {
 func TestCookie(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3)
-	addVIP(t, s.d, s.id, s.web(distributor.HTTP, 8080, 9090), distributor.RoundRobin, distributor.CookiePersistence)
-	url := s.url("http", 8080)
+	addVIP(t, s.d, s.id, s.web(distributor.HTTP, 28080, 29090), distributor.RoundRobin, distributor.CookiePersistence)
+	url := s.url("http", 28080)
 	first, h, err := s.get(nil, url)
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestCookie(t *testing.T) {
 	if got := again(); got[first] != 9 {
 		t.Errorf("with the cookie of %s: %v", first, got)
 	}
-	addVIP(t, s.d, s.id, s.web(distributor.TCP, 8081, 9090), "", "") // a reload
+	addVIP(t, s.d, s.id, s.web(distributor.TCP, 28081, 29090), "", "") // a reload
 	if got := again(); got[first] != 9 {
 		t.Errorf("after a reload, with the cookie of %s: %v", first, got)
 	}
@@ -201,17 +201,17 @@ func TestTLS(t *testing.T) {
 	client := func() *http.Client {
 		return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true, DisableKeepAlives: true}}
 	}
-	web := s.web(distributor.HTTPS, 8443, 9090)
+	web := s.web(distributor.HTTPS, 28443, 29090)
 	web.TLS = issue()
 	addVIP(t, s.d, s.id, web, "", distributor.CookiePersistence)
-	_, h, err := s.get(client(), s.url("https", 8443))
+	_, h, err := s.get(client(), s.url("https", 28443))
 	if err != nil || h.Get("Saw-X-Forwarded-Proto") != "https" || h.Get("Saw-X-Forwarded-For") == "" {
 		t.Errorf("terminated https: %v, %v", err, h)
 	}
-	raw := s.web(distributor.TCP, 8444, 9090)
+	raw := s.web(distributor.TCP, 28444, 29090)
 	raw.TLS = issue()
 	addVIP(t, s.d, s.id, raw, "", "")
-	if _, _, err := s.get(client(), s.url("https", 8444)); err != nil {
+	if _, _, err := s.get(client(), s.url("https", 28444)); err != nil {
 		t.Errorf("terminated tcp: %v", err)
 	}
 
@@ -225,15 +225,15 @@ func TestTLS(t *testing.T) {
 		defer c.Close()
 		return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 	}
-	before, other, count := serial(8443), serial(8444), reloads(t, s.o)
+	before, other, count := serial(28443), serial(28444), reloads(t, s.o)
 	web.TLS = issue()
 	addVIP(t, s.d, s.id, web, "", distributor.CookiePersistence)
-	rotated := serial(8443)
-	if rotated == before || serial(8444) != other || reloads(t, s.o) != count {
-		t.Errorf("rotation: serial %s to %s, the other %s to %s, reloads %s to %s", before, rotated, other, serial(8444), count, reloads(t, s.o))
+	rotated := serial(28443)
+	if rotated == before || serial(28444) != other || reloads(t, s.o) != count {
+		t.Errorf("rotation: serial %s to %s, the other %s to %s, reloads %s to %s", before, rotated, other, serial(28444), count, reloads(t, s.o))
 	}
-	addVIP(t, s.d, s.id, s.web(distributor.TCP, 8445, 9090), "", "")
-	if got := serial(8443); got != rotated {
+	addVIP(t, s.d, s.id, s.web(distributor.TCP, 28445, 29090), "", "")
+	if got := serial(28443); got != rotated {
 		t.Errorf("after a reload serial %s is served, want %s", got, rotated)
 	}
 
@@ -245,7 +245,7 @@ func TestTLS(t *testing.T) {
 	if distributor.UnsupportedFields(err)["tls_cert"] == "" {
 		t.Errorf("a key that does not fit: %v", err)
 	}
-	if got := serial(8443); got != rotated {
+	if got := serial(28443); got != rotated {
 		t.Errorf("after a refused certificate serial %s is served, want %s", got, rotated)
 	}
 
@@ -291,7 +291,7 @@ func TestPassThrough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", netip.AddrPortFrom(s.addrs[0], 9443).String(), &tls.Config{Certificates: []tls.Certificate{pair}})
+	l, err := tls.Listen("tcp", netip.AddrPortFrom(s.addrs[0], 29443).String(), &tls.Config{Certificates: []tls.Certificate{pair}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,10 +310,10 @@ func TestPassThrough(t *testing.T) {
 			}()
 		}
 	}()
-	addVIP(t, s.d, s.id, s.web(distributor.HTTPS, 8443, 9443), "", "")
+	addVIP(t, s.d, s.id, s.web(distributor.HTTPS, 28443, 29443), "", "")
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(cert))
-	body, _, err := s.get(&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}, s.url("https", 8443))
+	body, _, err := s.get(&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}, s.url("https", 28443))
 	if err != nil || body != "inner" {
 		t.Errorf("got %q, %v", body, err)
 	}
@@ -324,7 +324,7 @@ func TestPassThrough(t *testing.T) {
 func TestHealthChecks(t *testing.T) {
 	t.Parallel()
 	check := func(p distributor.Protocol, path string) distributor.HealthCheck {
-		return distributor.HealthCheck{Protocol: p, Port: 9090, Path: path, Interval: 100 * time.Millisecond, Retries: 2}
+		return distributor.HealthCheck{Protocol: p, Port: 29090, Path: path, Interval: 100 * time.Millisecond, Retries: 2}
 	}
 	for name, tt := range map[string]struct {
 		checks []distributor.HealthCheck
@@ -338,10 +338,10 @@ func TestHealthChecks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, 2)
-			web := s.web(tt.vip, 8080, 9090)
+			web := s.web(tt.vip, 28080, 29090)
 			web.HealthChecks = tt.checks
 			addVIP(t, s.d, s.id, web, "", "")
-			url := s.url("http", 8080)
+			url := s.url("http", 28080)
 			settles := func(what string, want func(map[string]int) bool) {
 				t.Helper()
 				var got map[string]int
@@ -364,11 +364,11 @@ func TestHealthChecks(t *testing.T) {
 				}
 				time.Sleep(10 * time.Millisecond)
 			}
-			addVIP(t, s.d, s.id, s.web(distributor.TCP, 8081, 9090), "", "")
+			addVIP(t, s.d, s.id, s.web(distributor.TCP, 28081, 29090), "", "")
 			if stats := ask(t, s.o.StatsSocket, "show stat"); !strings.Contains(stats, ",DOWN") {
 				t.Error("after a reload the server that is down counts as up")
 			}
-			load.Serve(t, netip.AddrPortFrom(s.addrs[0], 9090).String(), "a0")
+			load.Serve(t, netip.AddrPortFrom(s.addrs[0], 29090).String(), "a0")
 			settles("a0 is back", both)
 		})
 	}
@@ -390,14 +390,14 @@ func TestHealthCheckOverTLS(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusUnauthorized)
 	})}
-	l, err := net.Listen("tcp", netip.AddrPortFrom(s.addrs[0], 9443).String())
+	l, err := net.Listen("tcp", netip.AddrPortFrom(s.addrs[0], 29443).String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	go func() { _ = server.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}})) }()
 	defer server.Close()
-	web := s.web(distributor.TCP, 6443, 9443)
-	web.HealthChecks = []distributor.HealthCheck{{Protocol: distributor.HTTPS, Port: 9443, Path: "/livez", Interval: 100 * time.Millisecond, Retries: 1}}
+	web := s.web(distributor.TCP, 26443, 29443)
+	web.HealthChecks = []distributor.HealthCheck{{Protocol: distributor.HTTPS, Port: 29443, Path: "/livez", Interval: 100 * time.Millisecond, Retries: 1}}
 	addVIP(t, s.d, s.id, web, "", "")
 	select {
 	case path := <-asked:
@@ -420,19 +420,19 @@ func TestHealthCheckOverTLS(t *testing.T) {
 func TestFailedReload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 2)
-	addVIP(t, s.d, s.id, s.web(distributor.HTTP, 8080, 9090), "", "")
+	addVIP(t, s.d, s.id, s.web(distributor.HTTP, 28080, 29090), "", "")
 	config := filepath.Join(s.o.Dir, "haproxy.cfg")
 	good, err := os.ReadFile(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	occupied, err := net.Listen("tcp", netip.AddrPortFrom(s.vip, 8081).String())
+	occupied, err := net.Listen("tcp", netip.AddrPortFrom(s.vip, 28081).String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer occupied.Close()
-	l := load.Start(load.Options{Address: netip.AddrPortFrom(s.vip, 8080).String(), Fresh: 2, Kept: 2, Think: time.Millisecond})
-	_, err = new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", s.d.AddVIP("")), vipInputs(s.id, s.web(distributor.HTTP, 8081, 9090), "", "")...)
+	l := load.Start(load.Options{Address: netip.AddrPortFrom(s.vip, 28080).String(), Fresh: 2, Kept: 2, Think: time.Millisecond})
+	_, err = new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", s.d.AddVIP("")), vipInputs(s.id, s.web(distributor.HTTP, 28081, 29090), "", "")...)
 	if err == nil || !strings.Contains(err.Error(), "cannot be bound") {
 		t.Errorf("AddVIP = %v", err)
 	}
@@ -450,7 +450,7 @@ func TestFailedReload(t *testing.T) {
 	o := s.o
 	o.Binary, o.User = blind, "no-such-user-anywhere"
 	before := reloads(t, s.o)
-	_, err = new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", haproxy.New(o).AddVIP("")), vipInputs(s.id, s.web(distributor.HTTP, 8082, 9090), "", "")...)
+	_, err = new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", haproxy.New(o).AddVIP("")), vipInputs(s.id, s.web(distributor.HTTP, 28082, 29090), "", "")...)
 	if err == nil || !strings.Contains(err.Error(), "cannot reload HAProxy") {
 		t.Errorf("AddVIP = %v", err)
 	}
@@ -463,12 +463,12 @@ func TestFailedReload(t *testing.T) {
 		t.Errorf("the configuration was not put back (%v)", err)
 	}
 	l.Await(t, 50)
-	run(t, s.d.RemoveVIP(""), vipInputs(s.id, s.web(distributor.HTTP, 8082, 9090), "", "")[:2]...)
+	run(t, s.d.RemoveVIP(""), vipInputs(s.id, s.web(distributor.HTTP, 28082, 29090), "", "")[:2]...)
 
 	// And the next change works.
 	occupied.Close()
-	addVIP(t, s.d, s.id, s.web(distributor.HTTP, 8081, 9090), "", "")
-	if got := s.seen(8, s.url("http", 8081)); got["a0"] == 0 || got["a1"] == 0 {
+	addVIP(t, s.d, s.id, s.web(distributor.HTTP, 28081, 29090), "", "")
+	if got := s.seen(8, s.url("http", 28081)); got["a0"] == 0 || got["a1"] == 0 {
 		t.Errorf("the next VIP: %v", got)
 	}
 	r := l.Stop()
@@ -486,7 +486,7 @@ func TestRefusedConfiguration(t *testing.T) {
 	count := reloads(t, s.o)
 	o := s.o
 	o.User = "no-such-user-anywhere"
-	_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", haproxy.New(o).AddVIP("")), vipInputs(s.id, s.web(distributor.HTTP, 8081, 9090), "", "")...)
+	_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", haproxy.New(o).AddVIP("")), vipInputs(s.id, s.web(distributor.HTTP, 28081, 29090), "", "")...)
 	if err == nil || !strings.Contains(err.Error(), "no-such-user-anywhere") {
 		t.Errorf("AddVIP = %v", err)
 	}
@@ -499,7 +499,7 @@ func TestRefusedConfiguration(t *testing.T) {
 func TestNothingToDo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 2)
-	web := s.web(distributor.HTTP, 8080, 9090)
+	web := s.web(distributor.HTTP, 28080, 29090)
 	addVIP(t, s.d, s.id, web, "", "")
 	count := reloads(t, s.o)
 	addVIP(t, s.d, s.id, web, "", "")
@@ -559,7 +559,7 @@ func TestUnprivilegedWorkers(t *testing.T) {
 	o := s.o
 	o.User, o.Group = "nobody", "nogroup"
 	s.d = haproxy.New(o)
-	web := s.web(distributor.HTTPS, 8443, 9090)
+	web := s.web(distributor.HTTPS, 28443, 29090)
 	for i := range 3 {
 		cert, key := certificate(t, "lb.test", s.vip)
 		web.TLS = &distributor.TLS{Certificate: cert, Key: flow.NewSecret(key)}
@@ -567,9 +567,9 @@ func TestUnprivilegedWorkers(t *testing.T) {
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM([]byte(cert))
 		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
-		if _, _, err := s.get(c, s.url("https", 8443)); err != nil {
+		if _, _, err := s.get(c, s.url("https", 28443)); err != nil {
 			t.Errorf("certificate %d: %v", i, err)
 		}
-		addVIP(t, s.d, s.id, s.web(distributor.TCP, uint16(8100+i), 9090), "", "")
+		addVIP(t, s.d, s.id, s.web(distributor.TCP, uint16(28100+i), 29090), "", "")
 	}
 }

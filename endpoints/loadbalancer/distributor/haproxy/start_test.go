@@ -29,10 +29,10 @@ func TestStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(sockets) })
-	o := haproxy.Options{Dir: dir, PeerAddress: netip.AddrPortFrom(vip, 10000),
+	o := haproxy.Options{Dir: dir, PeerAddress: netip.AddrPortFrom(vip, 20000),
 		MasterSocket: filepath.Join(sockets, "m"), StatsSocket: filepath.Join(sockets, "s")}
-	load.Serve(t, netip.AddrPortFrom(addrs[0], 9090).String(), "a0")
-	web := distributor.VIP{ID: "web", Address: vip, Protocol: distributor.HTTP, Ports: []distributor.PortMapping{{Front: 8080, Back: 9090}}}
+	load.Serve(t, netip.AddrPortFrom(addrs[0], 29090).String(), "a0")
+	web := distributor.VIP{ID: "web", Address: vip, Protocol: distributor.HTTP, Ports: []distributor.PortMapping{{Front: 28080, Back: 29090}}}
 
 	idle := haproxy.New(o)
 	id := create(t, idle, "web")
@@ -62,14 +62,14 @@ func TestStart(t *testing.T) {
 	run(t, d.RegisterAmphorae(""), members(id, distributor.Amphora{ID: "a0", Address: addrs[0]})...)
 	addVIP(t, d, id, web, "", "")
 	s := &site{t: t, o: o, d: d, id: id, vip: vip, addrs: addrs}
-	if got := s.seen(3, s.url("http", 8080)); got["a0"] != 3 || started != 1 {
+	if got := s.seen(3, s.url("http", 28080)); got["a0"] != 3 || started != 1 {
 		t.Errorf("started %d times, serves %v", started, got)
 	}
 	stop()
 	if err := d.Converge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.seen(3, s.url("http", 8080)); got["a0"] != 3 || started != 2 {
+	if got := s.seen(3, s.url("http", 28080)); got["a0"] != 3 || started != 2 {
 		t.Errorf("after its death: started %d times, serves %v", started, got)
 	}
 }
@@ -92,7 +92,7 @@ func TestBatchReloadsOnce(t *testing.T) {
 				flow.Rebind(flow.Rebind(d.CreateDistributor(prefix), distributor.LoadBalancerKey, lb), distributor.DistributorID, id),
 				flow.Rebind(flow.Rebind(d.AddVIP(prefix), distributor.VIPKey, v), distributor.DistributorID, id),
 				flow.Rebind(d.RegisterAmphorae(prefix), distributor.DistributorID, id))
-			inputs = append(inputs, lb.Value(distributor.LoadBalancer{ID: fmt.Sprint("lb", i)}), v.Value(s.web(distributor.HTTP, uint16(8200+i), 9090)))
+			inputs = append(inputs, lb.Value(distributor.LoadBalancer{ID: fmt.Sprint("lb", i)}), v.Value(s.web(distributor.HTTP, uint16(28200+i), 29090)))
 		}
 		return nodes
 	})
@@ -100,7 +100,7 @@ func TestBatchReloadsOnce(t *testing.T) {
 		distributor.VIPAlgorithm.Value(distributor.AnyAlgorithm), distributor.VIPPersistence.Value(distributor.NoPersistence))
 	run(t, n, inputs...)
 	for i := range 10 {
-		if got := s.seen(2, s.url("http", uint16(8200+i))); got["a0"] != 2 {
+		if got := s.seen(2, s.url("http", uint16(28200+i))); got["a0"] != 2 {
 			t.Errorf("load balancer %d serves %v", i, got)
 		}
 	}

@@ -57,7 +57,7 @@ func newSite(t testing.TB) *site {
 }
 
 func (s *site) serve(i int) *load.Server {
-	return load.Serve(s.t, netip.AddrPortFrom(s.addrs[i], 9090).String(), fmt.Sprint("a", i))
+	return load.Serve(s.t, netip.AddrPortFrom(s.addrs[i], 29090).String(), fmt.Sprint("a", i))
 }
 
 func (s *site) members(is ...int) []flow.Value {
@@ -75,7 +75,7 @@ func (s *site) add(v distributor.VIP, alg distributor.Algorithm, p distributor.P
 }
 
 func (s *site) web(p distributor.Protocol, front uint16) distributor.VIP {
-	return distributor.VIP{ID: fmt.Sprint("vip-", front), Address: s.vip, Protocol: p, Ports: []distributor.PortMapping{{Front: front, Back: 9090}}}
+	return distributor.VIP{ID: fmt.Sprint("vip-", front), Address: s.vip, Protocol: p, Ports: []distributor.PortMapping{{Front: front, Back: 29090}}}
 }
 
 // get asks n times over new connections and counts who answers.
@@ -112,7 +112,7 @@ func (s *site) get(n int, scheme string, port uint16, cookie string) (map[string
 func TestAlgorithmsAndPersistence(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	port := uint16(8100)
+	port := uint16(28100)
 	for _, tt := range []struct {
 		alg  distributor.Algorithm
 		p    distributor.Persistence
@@ -136,24 +136,24 @@ func TestAlgorithmsAndPersistence(t *testing.T) {
 func TestCookieAndTLS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	v := s.web(distributor.HTTPS, 8443)
+	v := s.web(distributor.HTTPS, 28443)
 	v.TLS = certificate(t)
 	s.add(v, distributor.RoundRobin, distributor.CookiePersistence)
-	got, h := s.get(1, "https", 8443, "")
+	got, h := s.get(1, "https", 28443, "")
 	cookie, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
 	if h.Get("Saw-X-Forwarded-Proto") != "https" || h.Get("Saw-X-Forwarded-For") == "" || cookie == "" {
 		t.Fatalf("%v, header %v", got, h)
 	}
 	first := h.Get("X-Served-By")
-	if got, h := s.get(9, "https", 8443, cookie); got[first] != 9 || h.Get("Set-Cookie") != "" {
+	if got, h := s.get(9, "https", 28443, cookie); got[first] != 9 || h.Get("Set-Cookie") != "" {
 		t.Errorf("with the cookie of %s: %v", first, got)
 	}
 	run(t, s.d.DrainAmphorae(""), s.members(int(first[1]-'0'))...)
-	if got, _ := s.get(9, "https", 8443, cookie); got[first] != 0 || len(got) == 0 {
+	if got, _ := s.get(9, "https", 28443, cookie); got[first] != 0 || len(got) == 0 {
 		t.Errorf("after the drain of %s: %v", first, got)
 	}
 	serial := func() string {
-		c, err := tls.Dial("tcp", netip.AddrPortFrom(s.vip, 8443).String(), &tls.Config{InsecureSkipVerify: true})
+		c, err := tls.Dial("tcp", netip.AddrPortFrom(s.vip, 28443).String(), &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,10 +172,10 @@ func TestHealthChecks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for i, checks := range [][]distributor.HealthCheck{
-		{{Protocol: distributor.TCP, Port: 9090, Interval: 100 * time.Millisecond, Retries: 2}},
-		{{Protocol: distributor.HTTP, Port: 9090, Path: "/x", Interval: 100 * time.Millisecond, Retries: 2}},
+		{{Protocol: distributor.TCP, Port: 29090, Interval: 100 * time.Millisecond, Retries: 2}},
+		{{Protocol: distributor.HTTP, Port: 29090, Path: "/x", Interval: 100 * time.Millisecond, Retries: 2}},
 	} {
-		v := s.web(distributor.TCP, uint16(8080+i))
+		v := s.web(distributor.TCP, uint16(28080+i))
 		v.HealthChecks = checks
 		s.add(v, "", "")
 	}
@@ -192,7 +192,7 @@ func TestHealthChecks(t *testing.T) {
 	s.servers[0].Stop()
 	// Connecting fails over at once; a server that takes connections and does
 	// nothing with them is only found by a check that asks.
-	l, err := net.Listen("tcp", netip.AddrPortFrom(s.addrs[0], 9090).String())
+	l, err := net.Listen("tcp", netip.AddrPortFrom(s.addrs[0], 29090).String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,11 +205,11 @@ func TestHealthChecks(t *testing.T) {
 			c.Close()
 		}
 	}()
-	settles(8081, func(got map[string]int) bool { return got["a1"]+got["a2"] == 9 })
+	settles(28081, func(got map[string]int) bool { return got["a1"]+got["a2"] == 9 })
 	l.Close()
 	s.serve(0)
-	settles(8081, func(got map[string]int) bool { return got["a0"] == 3 })
-	settles(8080, func(got map[string]int) bool { return got["a0"] == 3 })
+	settles(28081, func(got map[string]int) bool { return got["a0"] == 3 })
+	settles(28080, func(got map[string]int) bool { return got["a0"] == 3 })
 }
 
 // TestNoRequestIsDropped is the test of that name in package haproxy, for the
@@ -217,8 +217,8 @@ func TestHealthChecks(t *testing.T) {
 func TestNoRequestIsDropped(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.add(s.web(distributor.HTTP, 8080), distributor.LeastConnections, "")
-	l := load.Start(load.Options{Address: netip.AddrPortFrom(s.vip, 8080).String(), Fresh: 2, Kept: 2, Think: 2 * time.Millisecond})
+	s.add(s.web(distributor.HTTP, 28080), distributor.LeastConnections, "")
+	l := load.Start(load.Options{Address: netip.AddrPortFrom(s.vip, 28080).String(), Fresh: 2, Kept: 2, Think: 2 * time.Millisecond})
 	for cycle := range 6 {
 		gone := cycle % 3
 		for _, n := range []flow.Node{
@@ -244,9 +244,9 @@ func TestNoRequestIsDropped(t *testing.T) {
 func TestClosed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.add(s.web(distributor.HTTP, 8080), "", "")
+	s.add(s.web(distributor.HTTP, 28080), "", "")
 	s.d.Close()
-	if got, _ := s.get(1, "http", 8080, ""); got["failed"] != 1 {
+	if got, _ := s.get(1, "http", 28080, ""); got["failed"] != 1 {
 		t.Errorf("after Close: %v", got)
 	}
 	if err := s.d.Start(t.Context()); err == nil {

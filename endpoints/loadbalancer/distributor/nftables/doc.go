@@ -14,6 +14,8 @@
 // forget them. It counts them as well, which for datagrams means whoever sent
 // one in the last half minute or so.
 //
+// Rules do not outlive the machine: call Converge when it has started.
+//
 // Clients are hashed into 1,024 buckets that are dealt to amphorae by rendezvous
 // hashing: one that comes or goes moves its own buckets only, and one that takes
 // over the position of another gets exactly its buckets.
