@@ -34,6 +34,8 @@
 // tools are those of the simulated unit agent (package jujusim/agent), which
 // answers and commits as Juju 3.6 and 4.0 do: what the test sees written is what
 // Juju would have accepted. A hook that fails leaves nothing behind here either.
+// Unit data is kept in Juju's charm state, whatever store the charm has chosen
+// with reactive.Charm.Store.
 //
 // # Consistency
 //
