@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/internal/canonicaljson"
 )
 
@@ -35,7 +36,7 @@ func (o Options) options() (json.RawMessage, error) {
 	}
 	defer root.Close()
 	info, err := root.Stat(configFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return nil, nil
 	}
 	if err == nil && info.Size() > maxConfig {
@@ -52,8 +53,16 @@ func (o Options) options() (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the options that the Python charm saw last: %s: %w", configFile, err)
 	}
+	charm, err := charmfile.Load(o.CharmDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell the options that the Python charm saw last: %w", err)
+	}
 	sums := make(map[string]string)
 	for name, value := range members {
+		// Python charms may store data of their own there.
+		if _, ok := charm.Options.Get(name); !ok {
+			continue
+		}
 		// Juju says nothing of an option without a value.
 		if text := canonicaljson.Canonical(string(value)); text != "null" {
 			sums[name] = canonicaljson.Digest(text)

@@ -36,6 +36,7 @@ func TestOptionsSeen(t *testing.T) {
 	const now = `{"port":8080,"title":"ü","debug":false,"ratio":0.5}`
 	for _, test := range []struct{ name, file, want string }{
 		{"as they were", `{"port": 8080, "title": "\u00fc", "debug": false, "ratio": 0.5, "unset": null}`, ""},
+		{"with data of the charm's own", `{"port": 8080, "title": "\u00fc", "debug": false, "ratio": 0.5, "mine": {"a": 1}}`, ""},
 		{"one is new", `{"port": 8080, "title": "\u00fc", "debug": false}`, "config.changed config.changed.ratio"},
 		{"one changed", `{"port": 80, "title": "\u00fc", "debug": false, "ratio": 0.5}`, "config.changed config.changed.port"},
 		{"nothing noted", ``, "config.changed config.changed.debug config.changed.port config.changed.ratio config.changed.title"},
@@ -48,7 +49,11 @@ func TestOptionsSeen(t *testing.T) {
 				t.Parallel()
 				o, _ := sample(t, "unit-state-sample.db")
 				dir := filepath.Dir(o.Path)
-				files := map[string]string{"metadata.yaml": "name: app\nsummary: s\ndescription: d\n"}
+				files := map[string]string{
+					"metadata.yaml": "name: app\nsummary: s\ndescription: d\n",
+					"config.yaml": "options: {port: {type: int}, title: {type: string}, debug: {type: boolean}, " +
+						"ratio: {type: float}, unset: {type: string}}\n",
+				}
 				if test.file != "" {
 					files[".juju-persistent-config"] = test.file
 				}
