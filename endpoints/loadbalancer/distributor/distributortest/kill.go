@@ -188,7 +188,7 @@ func killOperation(t *testing.T, newDriver func(*testing.T, string) Setup, o ord
 		}
 		w := newWorld(t, newDriver(t, filepath.Join(o.Dir, "driver")))
 		if !w.EveryKill {
-			step = 4
+			step = 8
 		}
 	})
 	if testing.Short() {
@@ -204,7 +204,7 @@ func killOperation(t *testing.T, newDriver func(*testing.T, string) Setup, o ord
 			}
 			all.kills++
 			tear(t, o.Dir, at%3)
-			if at/step%2 == 1 {
+			if at/step%2 == 1 || step > 1 {
 				// And the one that goes on with it.
 				again := o
 				again.Resume, again.At = true, 1+at%7

@@ -573,3 +573,27 @@ func TestUnprivilegedWorkers(t *testing.T) {
 		addVIP(t, s.d, s.id, s.web(distributor.TCP, uint16(28100+i), 29090), "", "")
 	}
 }
+
+func TestIPv6(t *testing.T) {
+	t.Parallel()
+	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	} else {
+		l.Close()
+	}
+	s := newSite(t, 1)
+	six := netip.MustParseAddr("::1")
+	load.Serve(t, netip.AddrPortFrom(six, 29191).String(), "six")
+	run(t, s.d.UnregisterAmphorae(""), members(s.id, distributor.Amphora{ID: "a0"})...)
+	run(t, s.d.RegisterAmphorae(""), members(s.id, distributor.Amphora{ID: "six", Address: six})...)
+	s.vip = six
+	addVIP(t, s.d, s.id, s.web(distributor.HTTP, 28600, 29191), distributor.RoundRobin, distributor.SourceIPPersistence)
+	if got := s.seen(4, s.url("http", 28600)); got["six"] != 4 {
+		t.Errorf("over IPv6: %v", got)
+	}
+	run(t, s.d.DrainAmphorae(""), members(s.id, distributor.Amphora{ID: "six", Address: six})...)
+	run(t, s.d.RegisterAmphorae(""), members(s.id, distributor.Amphora{ID: "six", Address: six})...)
+	if got := s.seen(4, s.url("http", 28600)); got["six"] != 4 {
+		t.Errorf("after a drain and back: %v", got)
+	}
+}

@@ -170,5 +170,5 @@ func TestContract(t *testing.T) {
 }
 
 // everyKill reports whether the driver is to be killed at every point, which takes
-// many minutes, and not at every fourth.
+// many minutes, and not at every eighth.
 func everyKill() bool { return os.Getenv("DISTRIBUTORTEST_EVERY_KILL") == "true" }
