@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -608,6 +609,50 @@ func TestPorts(t *testing.T) {
 		r = reactivetest.RunFailing(t, vaultUnderTest, s, reactivetest.ConfigChanged())
 		if !strings.Contains(r.Err.Error(), "cannot declare the open ports: the ports ") || !strings.HasSuffix(r.Err.Error(), " overlap") {
 			t.Errorf("%s: the error is %v", version, r.Err)
+		}
+	}
+}
+
+// Whatever was open and whatever is declared: two hooks later the ports are
+// those declared, and a third hook writes nothing.
+func TestPortsConverge(t *testing.T) {
+	t.Parallel()
+	endpoints := []string{"access", "cluster"}
+	random := rand.New(rand.NewPCG(1, 2))
+	pick := func() (list []string) {
+		for _, protocol := range []string{"tcp", "udp"} {
+			for at := 80; at < 90; {
+				at += random.IntN(4)
+				p := hooktool.PortRange{Protocol: protocol, From: at, To: at + random.IntN(3)}
+				at = p.To + 1
+				if n := random.IntN(3); n > 0 {
+					p.Endpoints = endpoints[:n]
+				}
+				list = append(list, p.String())
+			}
+		}
+		slices.Sort(list)
+		return list
+	}
+	// To be open for all endpoints by name is to be open for all of them.
+	same := func(list []string) []string {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i] = strings.TrimSuffix(list[i], " (access, cluster)")
+		}
+		slices.Sort(list)
+		return list
+	}
+	charm := vaultUnderTest
+	charm.Twice = true
+	for i := range 200 {
+		version := jujuVersions[i%2]
+		before, declared := pick(), pick()
+		s := reactivetest.State{JujuVersion: version, Ports: before, Config: map[string]any{"ports": strings.Join(declared, ";")}}
+		r := reactivetest.Run(t, vaultUnderTest, s, reactivetest.ConfigChanged())
+		r = reactivetest.Run(t, charm, r.State, reactivetest.UpdateStatus())
+		if !slices.Equal(same(r.State.Ports), same(declared)) {
+			t.Fatalf("%s: from %q with %q declared, the ports are %q", version, before, declared, r.State.Ports)
 		}
 	}
 }

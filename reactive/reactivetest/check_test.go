@@ -180,6 +180,8 @@ func TestChecks(t *testing.T) {
 		{"pebble on a machine", rt.State{}, rt.PebbleReady("app"), `app-pebble-ready happens on Kubernetes only: set State.Model.Kubernetes.`},
 		{"container", rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleReady("nope"),
 			`nope-pebble-ready is about the container "nope", which the charm's files do not have: correct the name, or declare it there.`},
+		{"notice", rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleCustomNotice("app", "1", ""),
+			`app-pebble-custom-notice has no key of a notice and no name of a check, but Juju gives one: say which.`},
 		{"action", rt.State{}, rt.Action("nope", nil), `The action "nope" is not in the charm's files: it has add, break; correct the name, or declare it there.`},
 		{"action parameters", rt.State{}, rt.Action("add", map[string]any{"a": "x"}), `Juju would not run the action "add" with these parameters: …`},
 		{"action parameter missing", rt.State{}, rt.Action("add", nil), `Juju would not run the action "add" with these parameters: …`},
@@ -226,6 +228,9 @@ func TestGoodEvents(t *testing.T) {
 			{rt.State{Secrets: []rt.Secret{theirs}}, rt.SecretChanged(theirs)},
 			{rt.State{Storage: storage}, rt.StorageAttached("data/0")}, {rt.State{Storage: storage}, rt.StorageDetaching("data/0")},
 			{rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleReady("app")},
+			{rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleCustomNotice("app", "7", "example.com/done")},
+			{rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleCheckFailed("app", "up")},
+			{rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleCheckRecovered("app", "up")},
 			{rt.State{}, rt.Action("add", map[string]any{"a": 1})}, {rt.State{}, rt.Exec()},
 		} {
 			test.state.JujuVersion = version

@@ -121,6 +121,9 @@ func (c *checker) happening() {
 		if _, ok := c.file.Container(e.subject); !ok {
 			c.say("%s is about the container %q, which the charm's files do not have: correct the name, or declare it there.", e, e.subject)
 		}
+		if e.name != "ready" && e.key == "" {
+			c.say("%s has no key of a notice and no name of a check, but Juju gives one: say which.", e)
+		}
 	case actionEvent:
 		c.action()
 	}

@@ -18,6 +18,7 @@ type Event struct {
 	secret    Secret
 	revision  int
 	subject   string // storage or container
+	id, key   string // of a notice; key is also the name of a check
 	params    map[string]any
 }
 
@@ -162,6 +163,23 @@ func StorageDetaching(id string) Event {
 // PebbleReady comes when a container can be used (Kubernetes).
 func PebbleReady(container string) Event {
 	return Event{kind: pebbleEvent, name: "ready", subject: container}
+}
+
+// PebbleCustomNotice comes when something in a container has left a notice
+// (Kubernetes). Juju gives the charm its ID, the type custom and the key.
+func PebbleCustomNotice(container, id, key string) Event {
+	return Event{kind: pebbleEvent, name: "custom-notice", subject: container, id: id, key: key}
+}
+
+// PebbleCheckFailed comes when a check in a container has failed as often as its
+// threshold says (Kubernetes).
+func PebbleCheckFailed(container, check string) Event {
+	return Event{kind: pebbleEvent, name: "check-failed", subject: container, key: check}
+}
+
+// PebbleCheckRecovered comes when a check that had failed passes again.
+func PebbleCheckRecovered(container, check string) Event {
+	return Event{kind: pebbleEvent, name: "check-recovered", subject: container, key: check}
 }
 
 // Action is an operator's call of an action of the charm.

@@ -273,6 +273,11 @@ func (x *execution) execution() agent.Execution {
 		execution.Storage = e.subject
 	case pebbleEvent:
 		execution.Workload = e.subject
+		if e.name == "custom-notice" {
+			execution.NoticeID, execution.NoticeType, execution.NoticeKey = e.id, "custom", e.key
+		} else {
+			execution.CheckName = e.key
+		}
 	}
 	execution.Hook = e.String()
 	return execution
