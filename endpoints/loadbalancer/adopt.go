@@ -57,7 +57,10 @@ func (p *Provider) goOn(_ context.Context, h *reactive.Hook) error {
 	if err != nil || !ok {
 		return err
 	}
-	state := providerState{Known: make(map[string]knownRequest), Reads: python.Reads}
+	for _, key := range h.Data().Keys(p.knownPrefix()) {
+		h.Data().Unset(key)
+	}
+	state := providerState{Reads: python.Reads}
 	for id, hash := range python.Known {
 		known := knownRequest{ID: id, Relation: -1}
 		if hash != nil {
@@ -67,7 +70,10 @@ func (p *Provider) goOn(_ context.Context, h *reactive.Hook) error {
 		if p.reference {
 			key = id
 		}
-		state.Known[key] = known
+		known.Key = key
+		if err := h.Data().Set(p.knownKey(key), known); err != nil {
+			return err
+		}
 	}
 	return h.Data().Set(p.stateKey(), state)
 }

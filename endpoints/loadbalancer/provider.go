@@ -3,6 +3,8 @@ package loadbalancer
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,15 +37,17 @@ type Provider struct {
 	reference bool
 }
 
-// providerState is what is kept from hook to hook.
+// providerState is what is kept from hook to hook: each known request under a
+// key of its own, so that acting on one does not cost what all of them do.
 type providerState struct {
 	// Known are the requests that were seen, by key.
-	Known map[string]knownRequest `json:"known_requests"`
+	Known map[string]knownRequest `json:"-"`
 	Reads bool                    `json:"follower_can_read_requests"`
 }
 
 // A knownRequest is what is remembered of a request.
 type knownRequest struct {
+	Key      string `json:"key"`
 	ID       string `json:"id"`
 	Relation int    `json:"relation"`
 	Name     string `json:"name"`
@@ -63,6 +67,7 @@ type Incoming struct {
 	key      string // of the name in the databag
 	response Response
 	known    string
+	hash     string // of the request as it was read
 }
 
 // Relation returns the relation in which the request was made.
@@ -127,8 +132,13 @@ func (p *Provider) load(ctx context.Context, h *reactive.Hook) error {
 	if _, err := h.Data().Get(p.stateKey(), &p.state); err != nil {
 		return err
 	}
-	if p.state.Known == nil {
-		p.state.Known = make(map[string]knownRequest)
+	p.state.Known = make(map[string]knownRequest)
+	for _, key := range h.Data().Keys(p.knownPrefix()) {
+		var known knownRequest
+		if _, err := h.Data().Get(key, &known); err != nil {
+			return err
+		}
+		p.state.Known[known.Key] = known
 	}
 	leader, err := h.Leader(ctx)
 	if err != nil {
@@ -219,7 +229,9 @@ func (p *Provider) read(ctx context.Context, rel *reactive.Relation, name, text 
 			}
 		}
 	}
-	return &Incoming{Request: request, relation: rel, key: name, known: p.key(rel.Number(), name, request.ID())}, nil
+	return &Incoming{
+		Request: request, relation: rel, key: name, known: p.key(rel.Number(), name, request.ID()), hash: request.Hash(),
+	}, nil
 }
 
 // key is the key of a request in what is remembered. IDs are made by consumers,
@@ -242,7 +254,7 @@ func (p *Provider) remember(in *Incoming) {
 		known = knownRequest{ID: in.ID(), Relation: in.relation.Number(), Name: in.key}
 	}
 	if !p.reference && p.leads && in.response.OK() && in.answered() && in.SentHash() != "" && known.Sent != in.SentHash() {
-		known.Hash, known.Sent = in.Hash(), in.SentHash()
+		known.Hash, known.Sent = in.hash, in.SentHash()
 	}
 	p.state.Known[in.known] = known
 }
@@ -253,7 +265,46 @@ func (in *Incoming) answered() bool {
 	return !in.response.IsZero() && in.response.ReceivedHash() == in.SentHash()
 }
 
-func (p *Provider) save(h *reactive.Hook) error { return h.Data().Set(p.stateKey(), p.state) }
+func (p *Provider) knownPrefix() string { return p.stateKey() + "/" }
+
+// knownKey is where a known request is kept. Names are made by others, and may
+// be longer than a key of unit data.
+func (p *Provider) knownKey(key string) string {
+	const most = 100
+	if len(key) > most {
+		sum := sha256.Sum256([]byte(key))
+		key = "#" + hex.EncodeToString(sum[:])
+	}
+	return p.knownPrefix() + key
+}
+
+// keep stores what is known of a request, or that nothing is.
+func (p *Provider) keep(h *reactive.Hook, key string) error {
+	known, ok := p.state.Known[key]
+	if !ok {
+		h.Data().Unset(p.knownKey(key))
+		return nil
+	}
+	known.Key = key
+	return h.Data().Set(p.knownKey(key), known)
+}
+
+// save stores everything.
+func (p *Provider) save(h *reactive.Hook) error {
+	kept := make(map[string]bool)
+	for key := range p.state.Known {
+		kept[p.knownKey(key)] = true
+		if err := p.keep(h, key); err != nil {
+			return err
+		}
+	}
+	for _, key := range h.Data().Keys(p.knownPrefix()) {
+		if !kept[key] {
+			h.Data().Unset(key)
+		}
+	}
+	return h.Data().Set(p.stateKey(), p.state)
+}
 
 func (p *Provider) manage(ctx context.Context, h *reactive.Hook) error {
 	if err := p.answerMalformed(ctx, h); err != nil {
@@ -338,10 +389,10 @@ func (p *Provider) isNew(in *Incoming) bool {
 	known := p.state.Known[in.known]
 	switch {
 	case p.reference:
-		return known.Hash != in.Hash()
+		return known.Hash != in.hash
 	case known.Revoked != "":
-		return known.Revoked != in.Hash()
-	case known.Hash != in.Hash():
+		return known.Revoked != in.hash
+	case known.Hash != in.hash:
 		return true
 	}
 	return p.leads && !in.answered()
@@ -426,12 +477,12 @@ func (p *Provider) responseName(in *Incoming) string {
 func (p *Provider) Applied(h *reactive.Hook, in *Incoming) error {
 	known := p.state.Known[in.known]
 	known.ID, known.Relation, known.Name = in.ID(), in.relation.Number(), in.key
-	known.Hash, known.Sent, known.Revoked = in.Hash(), in.SentHash(), ""
+	known.Hash, known.Sent, known.Revoked = in.hash, in.SentHash(), ""
 	p.state.Known[in.known] = known
 	if p.reference && len(p.NewRequests()) == 0 || !p.IsChanged() {
 		h.Clear(p.RequestsChanged())
 	}
-	return p.save(h)
+	return p.keep(h, in.known)
 }
 
 // Revoke withdraws the response to a request that is still there. The request
@@ -449,10 +500,10 @@ func (p *Provider) Revoke(ctx context.Context, l *reactive.Leader, in *Incoming)
 		delete(p.state.Known, in.known)
 	} else {
 		known := p.state.Known[in.known]
-		known.Hash, known.Sent, known.Revoked = "", "", in.Hash()
+		known.Hash, known.Sent, known.Revoked = "", "", in.hash
 		p.state.Known[in.known] = known
 	}
-	return p.save(l.Hook)
+	return p.keep(l.Hook, in.known)
 }
 
 // RevokeRemoved withdraws the response to a request that is gone, and forgets
@@ -481,7 +532,7 @@ func (p *Provider) Forget(h *reactive.Hook, removed Removed) error {
 	if !p.reference && !p.IsChanged() {
 		h.Clear(p.RequestsChanged())
 	}
-	return p.save(h)
+	return p.keep(h, removed.key)
 }
 
 // FollowersRead says whether units that do not lead the application read
@@ -489,5 +540,5 @@ func (p *Provider) Forget(h *reactive.Hook, removed Removed) error {
 // consumers ask for, but not what the leader answered.
 func (p *Provider) FollowersRead(h *reactive.Hook, read bool) error {
 	p.state.Reads = read
-	return p.save(h)
+	return h.Data().Set(p.stateKey(), p.state)
 }

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -492,17 +491,18 @@ func (p *balancerPlayer) storedState(name string) any {
 		return state
 	}
 	var state struct {
-		Known map[string]struct {
-			ID, Hash string
-		} `json:"known_requests"`
 		Reads bool `json:"follower_can_read_requests"`
 	}
 	if text, ok := entries["loadbalancer.provider."+name]; ok {
-		decodeVector(p.t, json.RawMessage(text), &state)
+		decodeVector(p.t, text, &state)
 	}
 	known := make(map[string]any)
-	for _, one := range state.Known {
-		known[one.ID] = nullable(one.Hash)
+	for key, text := range entries {
+		if strings.HasPrefix(key, "loadbalancer.provider."+name+"/") {
+			var one struct{ ID, Hash string }
+			decodeVector(p.t, text, &one)
+			known[one.ID] = nullable(one.Hash)
+		}
 	}
 	return map[string]any{"known_requests": known, "follower_can_read_requests": state.Reads}
 }
