@@ -1,14 +1,24 @@
 package providercharm_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +29,7 @@ import (
 	"github.com/charmed-go/charms/endpoints/loadbalancer"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/inprocess"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/noop"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/loadbalancertest"
 	"github.com/charmed-go/charms/examples/loadbalancer-provider/providercharm"
 	"github.com/charmed-go/charms/jujusim"
@@ -255,6 +266,126 @@ func TestStoryWithHAProxy(t *testing.T) {
 		}
 	})
 	story(t, m)
+}
+
+// silent is a driver that moves no traffic, so that several units can have the
+// same ports.
+type silent struct{ *noop.Driver }
+
+func (silent) Stop(context.Context) error { return nil }
+
+// TestUnits has two units, each of which makes the load balancer; the address is
+// that of the leader.
+func TestUnits(t *testing.T) {
+	t.Parallel()
+	open := func(_, dir string) (providercharm.Driver, error) { return silent{noop.New(dir)}, nil }
+	m, err := jujusim.New(jujusim.Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = m.Close() })
+	must(t, m.Deploy("lb", inProcess(t, providercharm.Options{Driver: open}), jujusim.DeployOptions{Units: 2}))
+	must(t, m.Deploy("web", loadbalancertest.Consumer(), jujusim.DeployOptions{Units: 2}))
+	_, err = m.Relate("web:lb-provider", "lb:lb-consumers")
+	must(t, err)
+	for _, leader := range []string{"lb/0", "lb/1", "lb/0"} {
+		must(t, m.SetLeader(leader))
+		must(t, m.Settle(t.Context()))
+		u, _ := m.Status().Unit(leader)
+		if got, want := status(m, "web/0"), "active: at "+u.Address; got != want {
+			t.Errorf("led by %s, web is %q, want %q", leader, got, want)
+		}
+		for _, unit := range []string{"lb/0", "lb/1"} {
+			if got := status(m, unit); got != "active: 1 made by haproxy" {
+				t.Errorf("led by %s, %s is %q", leader, unit, got)
+			}
+		}
+	}
+	must(t, m.Configure("web", map[string]any{"name": ""}))
+	must(t, m.Settle(t.Context()))
+	for _, unit := range []string{"lb/0", "lb/1"} {
+		if got := status(m, unit); got != "active: 0 made by haproxy" {
+			t.Errorf("at the end %s is %q", unit, got)
+		}
+	}
+	if n := responses(m); n > 0 {
+		t.Errorf("%d responses are left", n)
+	}
+}
+
+// TestKeyStaysOutOfJournals looks into the journals at each step of the flows
+// that bring a private key, and change it.
+func TestKeyStaysOutOfJournals(t *testing.T) {
+	t.Parallel()
+	dir, s := t.TempDir(), newSite(t)
+	state := requested(s)
+	rel := state.Relations[0]
+	var lines []string // of the keys
+	steps, seen := 0, 0
+	look := func(flow.Event) {
+		steps++
+		must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.Type().IsRegular() {
+				return nil // gone meanwhile
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return nil
+			}
+			for _, line := range lines {
+				if !bytes.Contains(text, []byte(line)) {
+					continue
+				}
+				seen++
+				info, err := entry.Info()
+				if err == nil && info.Mode().Perm()&0o077 != 0 || json.Valid(text) || bytes.HasPrefix(text, []byte("{")) {
+					t.Errorf("the key is in %s", path)
+				}
+			}
+			return nil
+		}))
+	}
+	p := &proxies{byDir: make(map[string]*inprocess.Driver)}
+	t.Cleanup(p.close)
+	for range 2 {
+		cert, key := certificate(t)
+		lines = append(lines, strings.Split(key, "\n")[1])
+		request, err := loadbalancer.ParseRequest(rel.RemoteAppData["request_web"])
+		must(t, err)
+		request.Protocol, request.TLSTermination = loadbalancer.HTTPS, true
+		request.TLSCert, request.TLSKey = &cert, new(loadbalancer.Secret(key))
+		wire, err := request.Sent().Wire()
+		must(t, err)
+		state.Relations[0].RemoteAppData["request_web"] = wire
+		result := reactivetest.Run(t, hookCharm(dir, p, look), state, reactivetest.RelationChanged(rel, "web/0"))
+		response, err := loadbalancer.ParseResponse(result.State.Relations[0].LocalAppData["response_web"])
+		if err != nil || !response.OK() {
+			t.Fatalf("it answers %v (%v)", response, err)
+		}
+		for _, line := range result.Log {
+			for _, key := range lines {
+				if strings.Contains(line.Message, key) {
+					t.Errorf("the key is in the log: %s", line.Message)
+				}
+			}
+		}
+		state = result.State
+	}
+	if steps < 10 || seen == 0 {
+		t.Errorf("the key was seen %d times in %d steps, so nothing was looked at", seen, steps)
+	}
+}
+
+// certificate makes a certificate and its key, as PEM.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	must(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	must(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 }
 
 // TestKilledAnywhere kills the provider once at each moment of the hook that
