@@ -151,6 +151,12 @@ func (q *quietCharm) run(t *testing.T) {
 		}
 	}
 	q.hook(&vectorStep{Hook: "update-status"})
+	before := q.runner.store.Entries()
+	q.hook(&vectorStep{Hook: "update-status"})
+	same := func(a, b json.RawMessage) bool { return string(a) == string(b) }
+	if after := q.runner.store.Entries(); !maps.EqualFunc(before, after, same) {
+		t.Errorf("the same hook once more stores\n%s, after\n%s", after, before)
+	}
 }
 
 // seen reports whether the Python charm had seen all that a unit publishes, so
@@ -294,7 +300,11 @@ func (q *quietCharm) balancer(charm *reactive.Charm) {
 			requirer := loadbalancer.NewRequirer(charm, ep.Name)
 			charm.HandleLeader("send the requests of "+ep.Name, flags.When(requirer.Available()), func(ctx context.Context, l *reactive.Leader) error {
 				requests, err := requirer.Requests(ctx, l)
-				for _, request := range requests {
+				for _, sent := range requests {
+					request, err := requirer.Request(ctx, l, sent.Name())
+					if err != nil {
+						return err
+					}
 					q.published++
 					if err := requirer.Send(ctx, l, request); err != nil {
 						return err
