@@ -17,20 +17,24 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/prometheus-manual/promserver"
 	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/internal/load"
 	"github.com/charmed-go/charms/jujusim"
 	"github.com/charmed-go/charms/jujusim/model"
 	"github.com/charmed-go/charms/reactive"
 )
 
-//go:embed web/charmcraft.yaml prometheus/charmcraft.yaml
+//go:generate cp ../loadbalancer-provider/charmcraft.yaml loadbalancer-provider/charmcraft.yaml
+
+//go:embed web/charmcraft.yaml prometheus/charmcraft.yaml loadbalancer-provider/charmcraft.yaml
 var charmFiles embed.FS
 
 type options struct {
-	keep    bool
-	verbose bool
-	engine  string
-	charms  string
-	seed    uint64
+	keep     bool
+	verbose  bool
+	engine   string
+	balancer string
+	charms   string
+	seed     uint64
 }
 
 // Nothing may take longer than this.
@@ -48,6 +52,8 @@ type drive struct {
 	site  site
 	model *jujusim.Model
 	hooks int
+	load  *load.Load
+	sent  load.Report
 }
 
 // all does everything, and takes everything away again.
@@ -65,9 +71,13 @@ func (d *drive) all(ctx context.Context) (err error) {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	defer func() {
+		if d.load != nil {
+			d.load.Stop()
+		}
 		// Also what a charm left running, if something went wrong.
 		err = errors.Join(err, d.endWorkloads(), d.model.Close(), os.RemoveAll(dir))
 	}()
+	d.choose()
 	limited, cancel := context.WithTimeoutCause(ctx, timeForAll, fmt.Errorf("it took longer than %v", timeForAll))
 	defer cancel()
 	if err := d.story(limited); err != nil {
@@ -76,7 +86,7 @@ func (d *drive) all(ctx context.Context) (err error) {
 	if d.keep {
 		return d.wait(ctx)
 	}
-	if err := d.step(limited, "Remove both applications", d.removeAll); err != nil {
+	if err := d.step(limited, "Remove all applications", d.removeAll); err != nil {
 		return err
 	}
 	d.say("\nAll of it came true, in %.1f s (seed %d).", time.Since(d.began).Seconds(), d.seed)
@@ -89,15 +99,25 @@ func (d *drive) story(ctx context.Context) error {
 		what string
 		do   func(ctx context.Context) error
 	}{
-		{"Deploy web with three units, and prometheus", d.deploy},
-		{"Relate web:metrics and prometheus:manual-jobs", d.relate},
+		{"Deploy web with three units, prometheus, and a load balancer", d.deploy},
+		{"Relate web:metrics and prometheus:manual-jobs", d.relate("web:metrics", "prometheus:manual-jobs")},
+		{"Relate web:loadbalancer and loadbalancer:lb-consumers", d.relate("web:loadbalancer", "loadbalancer:lb-consumers")},
+		{"See that the units of web have their load balancer", d.balanced},
 		{"Wait until Prometheus scrapes all three units", d.scraped},
 		{"Ask a unit for its metrics without a certificate", d.refused},
+		{"Send requests through the load balancer, until all units answer", d.startLoad},
 		{"Add a unit", d.add},
+		{"Wait until it answers requests, too", d.answering("web/0", "web/1", "web/2", "web/3")},
 		{"Wait until Prometheus scrapes all four", d.scraped},
-		{"Remove a unit", d.remove},
+		{"Drain web/2", d.action("web/2", "drain")},
+		{"Wait until it answers no more", d.answering("web/0", "web/1", "web/3")},
+		{"Resume web/2", d.action("web/2", "resume")},
+		{"Wait until it answers again", d.answering("web/0", "web/1", "web/2", "web/3")},
+		{"Remove web/1", d.remove},
+		{"Wait until the three that are left answer", d.answering("web/0", "web/2", "web/3")},
 		{"Wait until Prometheus scrapes the three that are left", d.scraped},
 		{"See that the units of web know each other", d.acquainted},
+		{"Stop sending, and count", d.stopLoad},
 	}
 	for _, step := range steps {
 		if err := d.step(ctx, step.what, step.do); err != nil {
@@ -115,15 +135,27 @@ func (d *drive) step(ctx context.Context, what string, do func(ctx context.Conte
 	hooks := d.hooks
 	ctx, cancel := context.WithTimeout(ctx, timeForStep)
 	defer cancel()
+	var before load.Report
+	if d.load != nil {
+		before = d.load.Report()
+	}
 	err := do(ctx)
+	sent := ""
+	if d.load != nil {
+		since := d.load.Report().Since(before)
+		sent = fmt.Sprintf(", %d requests", since.Requests)
+		if err == nil && since.Failed() > 0 {
+			err = fmt.Errorf("requests have failed: %v", since)
+		}
+	}
 	switch {
 	case err != nil:
 		d.say(" failed")
 		return fmt.Errorf("%s: %w", strings.ToLower(what[:1])+what[1:], err)
 	case d.hooks > hooks:
-		d.say(" done, %d hooks", d.hooks-hooks)
+		d.say(" done, %d hooks%s", d.hooks-hooks, sent)
 	default:
-		d.say(" done")
+		d.say(" done%s", sent)
 	}
 	return nil
 }
@@ -145,19 +177,22 @@ func (d *drive) event(e jujusim.Event) {
 
 func (d *drive) deploy(ctx context.Context) error {
 	for _, app := range []struct {
-		name   string
-		units  int
-		config map[string]any
+		name, charm string
+		units       int
+		config      map[string]any
 	}{
-		{"prometheus", 1, map[string]any{
+		{"prometheus", "prometheus", 1, map[string]any{
 			"port": 0, "engine": d.engine, "scrape-interval": "1s", "service-manager": "process",
 		}},
-		{"web", 3, map[string]any{
+		{"web", "web", 3, map[string]any{
 			"address": d.site.network.String(), "http-port": d.site.http, "metrics-port": d.site.metrics,
-			"scrape-interval": "1s", "service-manager": "process",
+			"loadbalancer-port": d.site.http, "scrape-interval": "1s", "service-manager": "process",
+		}},
+		{"loadbalancer", providerName, 1, map[string]any{
+			"driver": d.balancer, "address": d.site.balancer(), "drain_timeout": 10, "service_manager": "process",
 		}},
 	} {
-		charm, err := d.charm(app.name)
+		charm, err := d.charm(app.charm)
 		if err != nil {
 			return err
 		}
@@ -187,11 +222,13 @@ func (d *drive) charm(name string) (jujusim.Charm, error) {
 	}}, err
 }
 
-func (d *drive) relate(ctx context.Context) error {
-	if _, err := d.model.Relate("web:metrics", "prometheus:manual-jobs"); err != nil {
-		return err
+func (d *drive) relate(one, other string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		if _, err := d.model.Relate(one, other); err != nil {
+			return err
+		}
+		return d.model.Settle(ctx)
 	}
-	return d.model.Settle(ctx)
 }
 
 func (d *drive) add(ctx context.Context) error {
@@ -209,13 +246,14 @@ func (d *drive) remove(ctx context.Context) error {
 }
 
 func (d *drive) removeAll(ctx context.Context) error {
-	for _, app := range []string{"web", "prometheus"} {
+	// Where the load balancer goes first, units of web need not take leave of it.
+	for _, app := range []string{"loadbalancer", "prometheus", "web"} {
 		if err := d.model.RemoveApplication(app); err != nil {
 			return err
 		}
-	}
-	if err := d.model.Settle(ctx); err != nil {
-		return err
+		if err := d.model.Settle(ctx); err != nil {
+			return err
+		}
 	}
 	if left := d.workloads(); len(left) > 0 {
 		return fmt.Errorf("processes are left: %v", left)
@@ -226,6 +264,9 @@ func (d *drive) removeAll(ctx context.Context) error {
 // prometheus is the server of the prometheus application.
 func (d *drive) prometheus() (*promserver.Client, error) {
 	for _, unit := range d.model.Status().Units {
+		if !strings.HasPrefix(unit.Name, "prometheus/") {
+			continue
+		}
 		if url, _, ok := strings.Cut(unit.Message, " "); ok && strings.HasPrefix(url, "http://") {
 			return &promserver.Client{URL: url}, nil
 		}
@@ -317,7 +358,7 @@ func (d *drive) workloads() []int {
 		}
 		// A directory that was removed is shown with more behind its path.
 		dir, err := os.Readlink(filepath.Join("/proc", entry.Name(), "cwd"))
-		if err == nil && strings.HasPrefix(dir, d.dir+"/") {
+		if err == nil && strings.HasPrefix(dir, d.dir+"/") || d.isBalancer(entry.Name()) {
 			pids = append(pids, pid)
 		}
 	}
@@ -336,14 +377,14 @@ func (d *drive) wait(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("\nLeft running until you press Ctrl-C:\n  Prometheus  %s", server.URL)
+	d.say("\nLeft running until you press Ctrl-C:\n  Prometheus     %s\n  load balancer  http://%s", server.URL, d.site.front())
 	for _, unit := range d.model.Status().Units {
 		if strings.HasPrefix(unit.Name, "web/") {
-			d.say("  %s       %s", unit.Name, d.site.page(unit.Name))
+			d.say("  %-13s  %s", unit.Name, d.site.page(unit.Name))
 		}
 	}
 	<-ctx.Done()
 	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeForStep)
 	defer cancel()
-	return d.step(removing, "Remove both applications", d.removeAll)
+	return d.step(removing, "Remove all applications", d.removeAll)
 }

@@ -3,17 +3,21 @@
 // each of which really serves HTTP, and metrics over mutual TLS, on the
 // loopback; and a Prometheus application that really runs an engine. It
 // relates the two, waits until Prometheus scrapes all three units, adds a unit,
-// removes one, and shows that Prometheus follows.
+// removes one, and shows that Prometheus follows. All the while it sends requests
+// to the units through a load balancer, which a third charm makes with HAProxy,
+// and none of them may fail.
 //
 //	go run ./examples/observability
 //
+// Where Prometheus or HAProxy is not installed, what is built in takes its place.
 // It exits with 0 if all that came true, and with 1 and the reason if not.
 //
-// The charms are those of the directories web and prometheus. They run in this
-// process, or packed:
+// The charms are those of the directories web, prometheus and
+// ../loadbalancer-provider. They run in this process, or packed:
 //
 //	go run ./cmd/reactive pack --platform amd64 --output /tmp/charms examples/observability/web
 //	go run ./cmd/reactive pack --platform amd64 --output /tmp/charms examples/observability/prometheus
+//	go run ./cmd/reactive pack --platform amd64 --output /tmp/charms examples/loadbalancer-provider
 //	go run ./examples/observability --charms /tmp/charms
 package main
 
@@ -26,6 +30,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/charmed-go/charms/examples/loadbalancer-provider/providercharm"
 	"github.com/charmed-go/charms/examples/observability/prometheuscharm"
 	"github.com/charmed-go/charms/examples/observability/webcharm"
 	"github.com/charmed-go/charms/hooktool"
@@ -42,25 +47,38 @@ func main() {
 // command line in this program too, so that their workloads can be started.
 func charms() map[string]func() *reactive.Charm {
 	return map[string]func() *reactive.Charm{
+		providerName: providercharm.New,
 		"web":        func() *reactive.Charm { return webcharm.NewIn("web") },
 		"prometheus": func() *reactive.Charm { return prometheuscharm.NewIn("prometheus") },
 	}
 }
 
+// commandLine returns the charm whose command line the arguments are, nil for
+// none, and what they are for it.
+func commandLine(args []string) (func() *reactive.Charm, []string) {
+	switch {
+	case len(args) == 0:
+		return nil, nil
+	case args[0] == "standin":
+		// This is how that charm starts its load balancer.
+		return charms()[providerName], args
+	}
+	return charms()[args[0]], args[1:]
+}
+
 func run(ctx context.Context, args []string) int {
-	if len(args) > 0 {
-		if newCharm, ok := charms()[args[0]]; ok {
-			return reactive.Run(ctx, newCharm, hooktool.Process{
-				Args: args[1:], Env: os.Environ(), Dir: ".",
-				Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-			})
-		}
+	if newCharm, words := commandLine(args); newCharm != nil {
+		return reactive.Run(ctx, newCharm, hooktool.Process{
+			Args: words, Env: os.Environ(), Dir: ".",
+			Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		})
 	}
 	set := flag.NewFlagSet("observability", flag.ContinueOnError)
 	var opts options
 	set.BoolVar(&opts.keep, "keep", false, "leave everything running until interrupted, and print where")
 	set.BoolVar(&opts.verbose, "v", false, "show every hook")
 	set.StringVar(&opts.engine, "engine", "auto", "prometheus (the executable), embedded, or auto: the executable if there is one")
+	set.StringVar(&opts.balancer, "balancer", "auto", "haproxy, standin, or auto: haproxy if there is one")
 	set.StringVar(&opts.charms, "charms", "", "a `directory` with the packed charms, to run these as Juju would")
 	set.Uint64Var(&opts.seed, "seed", uint64(time.Now().UnixNano()), "chooses the order of hooks, where Juju leaves it open")
 	if err := set.Parse(args); err != nil {

@@ -4,15 +4,21 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/charmed-go/charms/internal/load"
 )
 
 // TestMain makes this program what the charms start, if it is started so.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && charms()[os.Args[1]] != nil {
+	if newCharm, _ := commandLine(os.Args[1:]); newCharm != nil {
 		os.Exit(run(context.Background(), os.Args[1:]))
 	}
 	os.Exit(m.Run())
@@ -24,12 +30,13 @@ func TestStory(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			d := &drive{options: options{engine: "embedded", seed: seed}, out: &out, began: time.Now()}
+			balancer := []string{"auto", "standin"}[seed]
+			d := &drive{options: options{engine: "embedded", balancer: balancer, seed: seed}, out: &out, began: time.Now()}
 			if err := d.all(t.Context()); err != nil {
 				t.Fatalf("%v\n%s", err, &out)
 			}
 			for _, want := range []string{
-				"web/0-", "web/3-", "is up", "juju exec", `"register scrape job" `, "It waits for", "It knows web/3 at 127.", "All of it came true",
+				"web/0-", "web/3-", "is up", "juju exec", `"register scrape job" `, "It waits for", "It knows web/", "kept ones: 0 failed", "All of it came true",
 			} {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("%q is not in\n%s", want, &out)
@@ -56,6 +63,44 @@ func TestStoryThatFails(t *testing.T) {
 	}
 	if left := d.workloads(); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
+	}
+}
+
+// TestFailedRequestFailsTheRun sends the load to a server that drops one request.
+func TestFailedRequestFailsTheRun(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || asked.Add(1) == 30 {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprintf(w, "web/0 %s", body)
+	}))
+	defer server.Close()
+	var out bytes.Buffer
+	d := &drive{out: &out, began: time.Now()}
+	d.load = load.Start(load.Options{Address: strings.TrimPrefix(server.URL, "http://"), Fresh: 1, Kept: 1})
+	err := d.step(t.Context(), "Wait for answers", func(ctx context.Context) error { return d.load.Await(ctx, 60) })
+	if err == nil || !strings.Contains(err.Error(), "1 failed") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	if err := d.stopLoad(t.Context()); err == nil || !strings.Contains(err.Error(), "1 failed") {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+// TestCharmFile: what is embedded is a copy, since no program can embed what is
+// not below it.
+func TestCharmFile(t *testing.T) {
+	t.Parallel()
+	want, err := os.ReadFile("../loadbalancer-provider/charmcraft.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := charmFiles.ReadFile("loadbalancer-provider/charmcraft.yaml")
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the copy of charmcraft.yaml is another one; run go generate (%v)", err)
 	}
 }
 

@@ -64,6 +64,8 @@ func (d *drive) report(ctx context.Context) error {
 		d.say("  %s\n    %s is %s", target.Pool, target.URL, target.Health)
 	}
 
+	d.reportLoad()
+
 	page, err := d.page(ctx, d.leader())
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func (s site) free() error {
 			_ = l.Close()
 		}
 	}()
-	for n := range mostUnits {
+	for n := range mostUnits + 1 {
 		for _, port := range []int{s.http, s.metrics} {
 			l, err := net.Listen("tcp", net.JoinHostPort(s.address(n), strconv.Itoa(port)))
 			if err != nil {
@@ -68,6 +68,12 @@ func (s site) address(unit int) string {
 	b[3] = byte(unit + 1)
 	return netip.AddrFrom4(b).String()
 }
+
+// balancer is the address of the load balancer.
+func (s site) balancer() string { return s.address(mostUnits) }
+
+// front is where the load balancer receives.
+func (s site) front() string { return net.JoinHostPort(s.balancer(), strconv.Itoa(s.http)) }
 
 // page is the URL of the page of a unit.
 func (s site) page(unit string) string {

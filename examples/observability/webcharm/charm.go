@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmed-go/charms/endpoints/loadbalancer"
 	"github.com/charmed-go/charms/endpoints/magpie"
 	prometheusmanual "github.com/charmed-go/charms/endpoints/prometheus-manual"
 	"github.com/charmed-go/charms/examples/observability/service"
@@ -32,7 +33,9 @@ func NewIn(words ...string) *reactive.Charm {
 		serving:   charm.Flag("web.serving"),
 		stopped:   charm.Flag("web.stopped"),
 		metrics:   prometheusmanual.NewProvider(charm, "metrics"),
+		drained:   charm.Flag("web.drained"),
 		peers:     magpie.NewPeers(charm, "peers"),
+		balancer:  loadbalancer.NewRequirer(charm, "loadbalancer"),
 	}
 	charm.HandleEvery("check certificates", w.checkCertificates)
 	charm.Handle("make certificates", flags.Unless(w.certified), w.makeCertificates)
@@ -40,6 +43,10 @@ func NewIn(words ...string) *reactive.Charm {
 	charm.Handle("register scrape job", flags.When(w.serving, w.metrics.Joined()), w.register)
 	charm.Handle("tell the peers", flags.When(w.serving, w.peers.HasPeers()), w.tellPeers)
 	charm.Handle("learn of peers", flags.When(w.serving), w.learnOfPeers)
+	charm.HandleLeader("ask for a load balancer", flags.When(w.serving, w.balancer.Available()), w.ask)
+	charm.Handle("note the load balancer", flags.When(w.balancer.ResponseChanged()), w.note)
+	reactive.HandleAction(charm, "drain", w.drain)
+	reactive.HandleAction(charm, "resume", w.resume)
 	charm.HandleHook("stop serving", "stop", w.stop)
 	charm.HandleHook("serve again", "start", func(_ context.Context, h *reactive.Hook) error {
 		h.Clear(w.stopped)
@@ -57,8 +64,10 @@ type web struct {
 	certified flags.Flag
 	serving   flags.Flag
 	stopped   flags.Flag
+	drained   flags.Flag
 	metrics   *prometheusmanual.Provider
 	peers     *magpie.Peers
+	balancer  *loadbalancer.Requirer
 }
 
 // config are the charm's options.
@@ -66,6 +75,7 @@ type config struct {
 	Address        string `json:"address"`
 	HTTPPort       int    `json:"http-port"`
 	MetricsPort    int    `json:"metrics-port"`
+	BalancerPort   int    `json:"loadbalancer-port"`
 	ScrapeInterval string `json:"scrape-interval"`
 	ServiceManager string `json:"service-manager"`
 }
@@ -237,8 +247,8 @@ func (w *web) host(ctx context.Context, h *reactive.Hook) (string, error) {
 	return network.IngressAddresses[0], nil
 }
 
-// status says where the page is, and what became of the scrape jobs.
-func (w *web) status(_ context.Context, h *reactive.Hook) (reactive.Status, error) {
+// status says where the page is, and what became of what others were asked for.
+func (w *web) status(ctx context.Context, h *reactive.Hook) (reactive.Status, error) {
 	if h.IsSet(w.stopped) {
 		return reactive.Maintenance("stopped"), nil
 	}
@@ -253,6 +263,14 @@ func (w *web) status(_ context.Context, h *reactive.Hook) (reactive.Status, erro
 	if n := w.peers.All().Len(); n > 0 {
 		text += fmt.Sprintf(", knows %d peers", n)
 	}
+	balanced, err := w.balanced(ctx, h)
+	if err != nil {
+		return reactive.Status{}, err
+	}
+	if balanced.State != "active" {
+		return balanced, nil
+	}
+	text += balanced.Message
 	scraped := 0
 	for _, job := range w.metrics.Jobs() {
 		switch {

@@ -15,18 +15,42 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// tellPeers publishes where this unit serves, if that is not the address that
-// Juju knows.
+// backendKey is a key of what a unit publishes to its peers, beside those of the
+// interface: the address to which the load balancer may send requests. A unit
+// that is drained has none.
+const backendKey = "backend"
+
+// tellPeers publishes where this unit serves, to those who look for it and to
+// the load balancer.
 func (w *web) tellPeers(ctx context.Context, h *reactive.Hook) error {
 	host, err := w.host(ctx, h)
 	if err != nil {
 		return err
 	}
-	address, err := netip.ParseAddr(host)
-	if err != nil {
-		return nil // a host name; Juju knows its address
+	if address, err := netip.ParseAddr(host); err == nil { // of a name Juju knows the address
+		if err := w.peers.All().AdvertiseAddresses(ctx, address); err != nil {
+			return err
+		}
 	}
-	return w.peers.All().AdvertiseAddresses(ctx, address)
+	backend, err := w.backend(ctx, h)
+	if err != nil {
+		return err
+	}
+	for rel := range w.peers.Relations().Values() {
+		bag, err := rel.ToPublish(ctx)
+		if err != nil {
+			return err
+		}
+		if backend == "" {
+			_, err = bag.Delete(backendKey)
+		} else {
+			err = bag.Set(backendKey, backend)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // learnOfPeers has the page show the other units.

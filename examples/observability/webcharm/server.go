@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -85,8 +86,9 @@ func serveCommand(ctx context.Context, p hooktool.Process) error {
 		Name: "web_requests_total", Help: "Pages served, by path.",
 	}, []string{"path"})
 	registry.MustRegister(requests, collectors.NewGoCollector())
+	var ready readiness
 	pages := http.NewServeMux()
-	pages.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+	pages.HandleFunc("GET /{$}", ready.note(func(w http.ResponseWriter, _ *http.Request) {
 		requests.WithLabelValues("/").Inc()
 		fmt.Fprintf(w, "This is %s.\n", *unit)
 		peers, err := readPeers(*peersFile)
@@ -96,8 +98,18 @@ func serveCommand(ctx context.Context, p hooktool.Process) error {
 		for _, peer := range peers {
 			fmt.Fprintf(w, "It knows %s at %s.\n", peer.Unit, peer.Address)
 		}
-	})
+	}))
+	pages.HandleFunc("POST /echo", ready.note(func(w http.ResponseWriter, r *http.Request) {
+		requests.WithLabelValues("/echo").Inc()
+		said, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, "%s %s", *unit, said)
+	}))
 	pages.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	pages.Handle("GET /readyz", &ready)
 	numbers := http.NewServeMux()
 	numbers.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 
@@ -110,7 +122,11 @@ func serveCommand(ctx context.Context, p hooktool.Process) error {
 	running.Go(func() error { return servers[1].ServeTLS(metrics, "", "") })
 	running.Go(func() error {
 		<-ctx.Done()
-		return errors.Join(servers[0].Close(), servers[1].Close())
+		ready.end()
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err := servers[0].Shutdown(ending)
+		return errors.Join(err, servers[0].Close(), servers[1].Close())
 	})
 	if err := running.Wait(); !errors.Is(err, http.ErrServerClosed) {
 		return err
