@@ -493,6 +493,9 @@ func (r *run) finish(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.planPorts(ctx); err != nil {
+		return err
+	}
 	r.clearAutomatic()
 	if err := cmp.Or(r.failure, r.set.Err()); err != nil {
 		return err

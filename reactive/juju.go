@@ -28,6 +28,8 @@ type jujuRun struct {
 	newStorage map[string]int
 	ports      []hooktool.PortRange
 	declared   bool // ports are
+	toOpen     []hooktool.PortRange
+	toClose    []hooktool.PortRange
 	newSetting bool
 	networks   map[string]hooktool.Network
 	models     map[string]string

@@ -86,6 +86,11 @@ func (s *LeadershipSettings) Set(l *Leader, values map[string]string) {
 		s.note(l.run, key)
 		l.run.transient(s.Changed(), true)
 	}
+	if l.run.juju.newSetting && s.peers != nil && s.rel == nil {
+		if err := l.run.data.Set(settingsWaitAt, s.now); err != nil {
+			l.run.failure = err
+		}
+	}
 }
 
 // The keys of unit data: layer-leadership's for what was seen last, and one for
@@ -181,9 +186,12 @@ func (s *LeadershipSettings) read(ctx context.Context, r *run) error {
 		return nil
 	}
 	s.now = nil
+	if _, err = r.data.Get(settingsWaitAt, &s.now); err != nil || s.rel == nil {
+		return err
+	}
 	r.juju.newSetting = true
-	_, err = r.data.Get(settingsWaitAt, &s.now)
-	return err
+	r.data.Unset(settingsWaitAt)
+	return nil
 }
 
 // write writes the settings if this hook changed them.
@@ -208,9 +216,8 @@ func (s *LeadershipSettings) write(ctx context.Context, r *run) error {
 		return r.tools.LeaderSet(ctx, changes)
 	}
 	if s.rel == nil {
-		return r.data.Set(settingsWaitAt, s.now)
+		return nil // kept by Set
 	}
-	r.data.Unset(settingsWaitAt)
 	text, err := canonicaljson.Encode(s.now)
 	if err != nil {
 		return err

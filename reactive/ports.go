@@ -78,8 +78,9 @@ func newPortSet(ranges []hooktool.PortRange) (portSet, error) {
 	return set, nil
 }
 
-// writePorts opens and closes what differs from the declaration.
-func (r *run) writePorts(ctx context.Context) error {
+// planPorts finds out what to open and what to close, and what has to wait for
+// the next hook.
+func (r *run) planPorts(ctx context.Context) error {
 	declared := r.juju.ports
 	if !r.juju.declared {
 		var kept []string
@@ -117,12 +118,7 @@ func (r *run) writePorts(ctx context.Context) error {
 		later = later || waits
 		return waits
 	})
-	if err := r.tools.ClosePorts(ctx, toClose...); err != nil {
-		return err
-	}
-	if err := r.tools.OpenPorts(ctx, toOpen...); err != nil {
-		return err
-	}
+	r.juju.toOpen, r.juju.toClose = toOpen, toClose
 	if !later {
 		r.data.Unset(portsKey)
 		return nil
@@ -132,6 +128,14 @@ func (r *run) writePorts(ctx context.Context) error {
 		kept[i] = p.String()
 	}
 	return r.data.Set(portsKey, kept)
+}
+
+// writePorts does what was planned.
+func (r *run) writePorts(ctx context.Context) error {
+	if err := r.tools.ClosePorts(ctx, r.juju.toClose...); err != nil {
+		return err
+	}
+	return r.tools.OpenPorts(ctx, r.juju.toOpen...)
 }
 
 // portChanges returns what to open and what to close, sorted. To take a range
