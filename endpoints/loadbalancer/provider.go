@@ -303,6 +303,14 @@ func (p *Provider) save(h *reactive.Hook) error {
 			h.Data().Unset(key)
 		}
 	}
+	return p.saveReads(h)
+}
+
+func (p *Provider) saveReads(h *reactive.Hook) error {
+	if !p.state.Reads {
+		h.Data().Unset(p.stateKey())
+		return nil
+	}
 	return h.Data().Set(p.stateKey(), p.state)
 }
 
@@ -540,5 +548,5 @@ func (p *Provider) Forget(h *reactive.Hook, removed Removed) error {
 // consumers ask for, but not what the leader answered.
 func (p *Provider) FollowersRead(h *reactive.Hook, read bool) error {
 	p.state.Reads = read
-	return h.Data().Set(p.stateKey(), p.state)
+	return p.saveReads(h)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/charmed-go/charms/charmfile"
@@ -29,6 +30,7 @@ type Requirer struct {
 	available bool
 	complete  []Answer
 	state     requirerState
+	reference bool
 }
 
 // requirerState is what is kept from hook to hook.
@@ -64,6 +66,12 @@ func NewRequirer(charm *reactive.Charm, endpoint string) *Requirer {
 	r.ManageFlags(r.manage)
 	return r
 }
+
+// AsReference makes the requirer do as the Python library does also where that
+// is wrong: what was acknowledged of requests that another unit took back is kept
+// for ever. It is meant for comparisons with recordings of the library, never for
+// charms.
+func (r *Requirer) AsReference() { r.reference = true }
 
 // Created returns the flag endpoint.NAME.created: there is a relation, even if
 // no unit has joined it.
@@ -122,6 +130,11 @@ func (r *Requirer) manage(ctx context.Context, h *reactive.Hook) error {
 			return err
 		}
 	}
+	if r.available && !r.reference {
+		if err := r.prune(ctx, h); err != nil {
+			return err
+		}
+	}
 	rels := relations(r.Endpoint)
 	changed, err := r.IsChanged(ctx, h)
 	if err != nil {
@@ -145,7 +158,35 @@ func (r *Requirer) manage(ctx context.Context, h *reactive.Hook) error {
 	return nil
 }
 
-func (r *Requirer) save(h *reactive.Hook) error { return h.Data().Set(r.stateKey(), r.state) }
+// prune forgets what was acknowledged of requests that are no more. The leader
+// knows which there are; other units see that the response is gone.
+func (r *Requirer) prune(ctx context.Context, h *reactive.Hook) error {
+	leader, err := h.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	there, prefix := r.remote, responsePrefix
+	if leader != nil {
+		if there, err = r.relation.ToPublishApp(ctx, leader); err != nil {
+			return err
+		}
+		prefix = requestPrefix
+	}
+	before := len(r.state.ResponseHashes)
+	maps.DeleteFunc(r.state.ResponseHashes, func(name, _ string) bool { return !there.Has(prefix + name) })
+	if len(r.state.ResponseHashes) == before {
+		return nil
+	}
+	return r.save(h)
+}
+
+func (r *Requirer) save(h *reactive.Hook) error {
+	if len(r.state.ResponseHashes) == 0 && !r.state.WasAvailable && !r.state.WasResponseAvailable {
+		h.Data().Unset(r.stateKey())
+		return nil
+	}
+	return h.Data().Set(r.stateKey(), r.state)
+}
 
 // IsAvailable reports whether there is a provider, as the flag did at the
 // beginning of the hook.

@@ -37,7 +37,7 @@ type balancerOp struct {
 
 // runBalancerExchange plays a vector as charms do, and if that is not what was
 // recorded, once more with the faults of the reference that no quirk names
-// (loadbalancer.Provider.AsReference).
+// (AsReference of package loadbalancer).
 func runBalancerExchange(t *testing.T, line []byte) {
 	if failures := exchangeFailures(t, line); len(failures) > 0 {
 		playBalancers(t, line, true)
@@ -165,7 +165,11 @@ func (p *balancerPlayer) build() *reactive.Charm {
 	p.drafts = make(map[*loadbalancer.Incoming]loadbalancer.ResponseFields)
 	for _, ep := range p.runner.vector.Charm.Endpoints {
 		if ep.Role == "requires" {
-			p.requirers[ep.Name] = loadbalancer.NewRequirer(charm, ep.Name)
+			requirer := loadbalancer.NewRequirer(charm, ep.Name)
+			if p.reference {
+				requirer.AsReference()
+			}
+			p.requirers[ep.Name] = requirer
 			continue
 		}
 		provider := loadbalancer.NewProvider(charm, ep.Name)
