@@ -19,7 +19,8 @@ import (
 // and hyphens.
 //
 // An error makes the action fail with its text, and nothing that the action
-// changed is kept but the results that came with the error. After the action's
+// changed is kept but the results that came with the error. (If it made a secret,
+// the process fails too, and Juju says "exit status 1" instead of the text.) After the action's
 // own work the rounds of flag handlers run as in a hook, so an action may just
 // set a flag.
 //
@@ -141,6 +142,11 @@ func (r *run) act(ctx context.Context) error {
 	case err == nil && r.verdict != nil && !r.acted:
 		return r.tools.FailAction(ctx, r.verdict.Message)
 	case err == nil || r.writing || ctx.Err() != nil:
+		return err
+	}
+	if slices.ContainsFunc(r.juju.secrets, func(s *OwnSecret) bool { return s.isNew }) {
+		// Juju was told of a secret already. Only a process that fails takes it
+		// back.
 		return err
 	}
 	r.record.failed = err

@@ -89,15 +89,66 @@ func (r *run) setAutomatic(ctx context.Context) error {
 	return nil
 }
 
-// transient sets a flag that is cleared again at the end of the hook, or clears
-// it.
+// transient sets a flag that tells of an event and is cleared again at the end
+// of the hook, or clears it. An event for which a handler could not run yet,
+// because the hook ended before its turn, is told again by the next hook.
 func (r *run) transient(f flags.Flag, on bool) {
+	on = on || slices.Contains(r.pending, f.String())
+	r.momentary(f, on)
+	if on {
+		r.events = append(r.events, f)
+	}
+}
+
+// momentary sets a flag that is cleared again at the end of the hook, or clears
+// it.
+func (r *run) momentary(f flags.Flag, on bool) {
 	if on || r.set.IsSet(f) {
 		r.set.Toggle(f, on)
 	}
-	if on {
+	if on && !slices.Contains(r.fleeting, f) {
 		r.fleeting = append(r.fleeting, f)
 	}
+}
+
+// pendingKey is where the events are remembered that handlers still wait to see.
+const pendingKey = "charms.pending"
+
+// loadPending sets the flags of events that the hook before could not finish.
+func (r *run) loadPending() error {
+	if _, err := r.data.Get(pendingKey, &r.pending); err != nil {
+		return err
+	}
+	for _, f := range newFlags(r.pending) {
+		r.transient(f, true)
+	}
+	return nil
+}
+
+// savePending remembers the events of a hook that ended before all handlers had
+// their turn: those for which a handler waits that did not run.
+func (r *run) savePending(early bool) error {
+	var pending []string
+	if early {
+		ran := make(map[string]bool)
+		for _, s := range r.record.record.Steps {
+			if !s.IsChange() {
+				ran[s.Handler] = true
+			}
+		}
+		for _, f := range r.events {
+			waits := func(h *Handler) bool { return !ran[h.Name] && slices.Contains(h.flags, f) }
+			if r.set.IsSet(f) && !slices.Contains(pending, f.String()) && slices.ContainsFunc(r.charm.handlers, waits) {
+				pending = append(pending, f.String())
+			}
+		}
+	}
+	if len(pending) == 0 {
+		r.data.Unset(pendingKey)
+		return nil
+	}
+	slices.Sort(pending)
+	return r.data.Set(pendingKey, pending)
 }
 
 func (r *run) setConfigFlags(ctx context.Context) error {
@@ -123,7 +174,7 @@ func (r *run) setConfigFlags(ctx context.Context) error {
 		differs := was[key] != now[key]
 		changed = changed || differs
 		r.transient(flags.New("config.changed."+key), differs)
-		r.transient(flags.New("config.set."+key), isTrue(config[key]))
+		r.momentary(flags.New("config.set."+key), isTrue(config[key]))
 	}
 	r.transient(flags.New("config.changed"), changed)
 	if r.charm.defaults {
@@ -132,7 +183,7 @@ func (r *run) setConfigFlags(ctx context.Context) error {
 			return err
 		}
 		for _, option := range file.Options {
-			r.transient(flags.New("config.default."+option.Name), sameJSON(config[option.Name], option.Default))
+			r.momentary(flags.New("config.default."+option.Name), sameJSON(config[option.Name], option.Default))
 		}
 	}
 	if len(keys) > 0 {

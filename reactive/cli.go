@@ -125,8 +125,7 @@ func runCommand(ctx context.Context, newCharm func() *Charm, p hooktool.Process)
 	}
 	cmd, ok := c.find(p.Args[0])
 	if !ok {
-		fmt.Fprintf(p.Stderr, "ERROR there is no command %q; try help\n", p.Args[0])
-		return 2
+		return c.fail(fmt.Errorf("there is no command %q; try help", p.Args[0]))
 	}
 	if cmd.Run != nil {
 		sub := p

@@ -73,7 +73,7 @@ func showFlags(ctx context.Context, c *cli) error {
 	w := tabwriter.NewWriter(c.process.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "FLAG\tSINCE")
 	for _, f := range histories {
-		fmt.Fprintf(w, "%s\t%s\n", f.Flag, f.Last)
+		fmt.Fprintf(w, "%s\t%s\n", printable(f.Flag), f.Last)
 	}
 	return w.Flush()
 }
@@ -157,8 +157,7 @@ func explain(_ context.Context, c *cli) error {
 		return c.explainFlag(*flagName, records)
 	}
 	if len(c.args) == 0 {
-		c.flags.Usage()
-		return errUsage
+		return errors.New("say which handler to explain; \"handlers\" lists them")
 	}
 	name, err := c.handlerNamed(strings.Join(c.args, " "))
 	if err != nil {
@@ -183,16 +182,16 @@ func (c *cli) handlerNamed(text string) (string, error) {
 			return text, nil
 		}
 		if strings.Contains(h.Name, text) {
-			found = append(found, fmt.Sprintf("%q", h.Name))
+			found = append(found, h.Name)
 		}
 	}
 	switch len(found) {
 	case 0:
 		return "", fmt.Errorf("there is no handler %q; \"handlers\" lists them", text)
 	case 1:
-		return strings.Trim(found[0], `"`), nil
+		return found[0], nil
 	}
-	return "", fmt.Errorf("several handlers have %q in their names: %s", text, strings.Join(found, ", "))
+	return "", fmt.Errorf("several handlers have %q in their names: %q", text, found)
 }
 
 // A flagExplanation is what explain --flag tells.
@@ -298,7 +297,7 @@ func (r *Record) Text() string {
 		case !s.IsChange():
 			fmt.Fprintf(&b, "    %-40s %8s", s.Handler, s.Duration.Round(time.Microsecond))
 			if s.Error != "" {
-				fmt.Fprintf(&b, "  %s", s.Error)
+				fmt.Fprintf(&b, "  %s", printable(s.Error))
 			}
 			fmt.Fprintln(&b)
 		default:
@@ -310,7 +309,7 @@ func (r *Record) Text() string {
 			if s.Handler == "" {
 				indent = "    "
 			}
-			fmt.Fprintf(&b, "%s%s %s", indent, sign, s.Flag)
+			fmt.Fprintf(&b, "%s%s %s", indent, sign, printable(s.Flag))
 			if s.Trigger != "" {
 				fmt.Fprintf(&b, "  (trigger of %s)", s.Trigger)
 			}

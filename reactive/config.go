@@ -38,7 +38,7 @@ func DecodeConfig[T any](ctx context.Context, h *Hook) (T, error) {
 		}
 		return config, fmt.Errorf("cannot read the configuration: %w", err)
 	}
-	if v, ok := any(config).(interface{ Validate() error }); ok {
+	if v, ok := any(&config).(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
 			return config, err
 		}

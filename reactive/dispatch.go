@@ -66,6 +66,8 @@ type run struct {
 	deposed  bool
 	ledAt    time.Time
 	fleeting []flags.Flag
+	events   []flags.Flag // those of fleeting that tell of an event
+	pending  []string     // events of the hook before
 	juju     jujuRun
 
 	status    *Status
@@ -96,13 +98,23 @@ func (e *HandlerError) Error() string {
 // Unwrap returns Err.
 func (e *HandlerError) Unwrap() error { return e.Err }
 
-// A PanicError is a panic of a handler, which fails the hook.
+// A PanicError is a panic of the charm's code, which fails the hook.
 type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+// Error says in one line what panicked, and where.
+func (e *PanicError) Error() string {
+	text := fmt.Sprintf("panic: %v", e.Value)
+	// Behind the frames of the panic itself comes the one that caused it.
+	_, after, ok := strings.Cut(string(e.Stack), "\npanic(")
+	if lines := strings.Split(after, "\n"); ok && len(lines) > 3 {
+		place, _, _ := strings.Cut(strings.TrimSpace(lines[3]), " +0x")
+		text += " at " + place
+	}
+	return text
+}
 
 // An UnsettledError says that a hook did not come to rest: handlers keep each
 // other awake. (The reference ends such a hook silently, after as many rounds.)
@@ -173,7 +185,10 @@ func (r *run) dispatch(ctx context.Context) error {
 		if err := r.storeTriggers(); err != nil {
 			return err
 		}
-		return r.commit(ctx)
+		if err := r.data.Commit(ctx); err != nil {
+			return err
+		}
+		return r.writeStatus(ctx)
 	}
 	if err := r.start(ctx); err != nil {
 		return fmt.Errorf("hook %s: %w", r.title(), err)
@@ -186,7 +201,8 @@ func (r *run) dispatch(ctx context.Context) error {
 	case err != nil && !errors.Is(err, ErrStop):
 		return err
 	}
-	if err := r.finish(ctx); err != nil {
+	early := err != nil
+	if err := r.finish(ctx, early); err != nil {
 		return fmt.Errorf("hook %s: %w", r.title(), err)
 	}
 	return nil
@@ -197,9 +213,12 @@ func (r *run) start(ctx context.Context) error {
 	r.data.SetAuthor("the framework")
 	r.record.by("")
 	for _, fn := range r.charm.onStart {
-		if err := fn(ctx, &Hook{r}); err != nil {
+		if err := call(ctx, fn, &Hook{r}); err != nil {
 			return err
 		}
+	}
+	if err := r.loadPending(); err != nil {
+		return err
 	}
 	if err := r.setAutomatic(ctx); err != nil {
 		return err
@@ -452,7 +471,7 @@ func (r *run) invoke(ctx context.Context, h *Handler) error {
 	}
 	r.data.SetAuthor(fmt.Sprintf("handler %q", h.Name))
 	done := r.record.handler(r, h)
-	err := call(ctx, h, &Hook{r})
+	err := call(ctx, h.Do, &Hook{r})
 	if err == nil || errors.Is(err, ErrStop) {
 		err = cmp.Or(r.failure, r.set.Err(), err)
 	}
@@ -470,18 +489,18 @@ func (r *run) invoke(ctx context.Context, h *Handler) error {
 	return nil
 }
 
-// call runs a handler and makes an error of its panic.
-func call(ctx context.Context, h *Handler, hook *Hook) (err error) {
+// call runs a function of the charm and makes an error of its panic.
+func call(ctx context.Context, fn func(ctx context.Context, h *Hook) error, hook *Hook) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{v, debug.Stack()}
 		}
 	}()
-	return h.Do(ctx, hook)
+	return fn(ctx, hook)
 }
 
 // finish writes what the hook changed.
-func (r *run) finish(ctx context.Context) error {
+func (r *run) finish(ctx context.Context, early bool) error {
 	r.phase = phaseEnd
 	r.data.SetAuthor("the framework")
 	r.record.by("")
@@ -496,11 +515,18 @@ func (r *run) finish(ctx context.Context) error {
 	if err := r.planPorts(ctx); err != nil {
 		return err
 	}
+	if err := r.savePending(early); err != nil {
+		return err
+	}
 	r.clearAutomatic()
 	if err := cmp.Or(r.failure, r.set.Err()); err != nil {
 		return err
 	}
 	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	// What is refused for its size is refused before anything is written.
+	if err := r.data.Check(ctx); err != nil {
 		return err
 	}
 	r.writing = true
@@ -510,10 +536,6 @@ func (r *run) finish(ctx context.Context) error {
 	if err := r.writeJuju(ctx); err != nil {
 		return err
 	}
-	return r.commit(ctx)
-}
-
-func (r *run) commit(ctx context.Context) error {
 	if err := r.data.Commit(ctx); err != nil {
 		return err
 	}

@@ -170,8 +170,8 @@ func TestMistakesNameBothPlaces(t *testing.T) {
 		says    []string
 	}{
 		"two handlers of one name": {func(c *reactive.Charm) {
-			c.Handle("x", flags.When(), nothing)
-			c.Handle("x", flags.When(), nothing)
+			c.Handle("x", flags.When(flags.New("a")), nothing)
+			c.Handle("x", flags.When(flags.New("a")), nothing)
 		}, []string{`"x"`}},
 		"a flag declared twice": {func(c *reactive.Charm) { c.Flag("x"); c.Flag("x") }, []string{`"x"`}},
 		"an endpoint declared twice": {func(c *reactive.Charm) {
@@ -184,7 +184,8 @@ func TestMistakesNameBothPlaces(t *testing.T) {
 			reactive.HandleAction(c, "x", do)
 		}, []string{`"x"`}},
 		"a handler that waits for nothing": {func(c *reactive.Charm) { c.Register(reactive.Handler{Name: "x", Do: nothing}) }, []string{`"x"`, "HandleEvery"}},
-		"a handler with nothing to do":     {func(c *reactive.Charm) { c.Handle("x", flags.When(), nil) }, []string{`"x"`}},
+		"a handler with nothing to do":     {func(c *reactive.Charm) { c.Handle("x", flags.When(flags.New("a")), nil) }, []string{`"x"`}},
+		"a handler without flags":          {func(c *reactive.Charm) { c.Handle("x", flags.When(), nothing) }, []string{`"x"`, "HandleEvery"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package reactive
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/flags"
@@ -23,17 +24,20 @@ type Endpoint struct {
 	site     uintptr
 	triggers []flags.Trigger
 	appOnly  bool
-	load     []func(ctx context.Context, h *Hook) error
-	manage   []func(ctx context.Context, h *Hook) error
+	asked    map[string]bool // keys whose changed flags were asked for
+
+	usesDeparted bool // somebody asked for departed units or their flag
+	dropDeparted bool // they need not be kept otherwise
+	load         []func(ctx context.Context, h *Hook) error
+	manage       []func(ctx context.Context, h *Hook) error
 
 	// In a hook:
-	run         *run
-	relations   *KeyList[*Relation]
-	all         []*Relation // also those that the hook took away
-	joined      *KeyList[*Unit]
-	departed    *KeyList[*Unit]
-	hadDeparted bool
-	wasJoined   bool
+	run       *run
+	relations *KeyList[*Relation]
+	all       []*Relation // also those that the hook took away
+	joined    *KeyList[*Unit]
+	departed  *KeyList[*Unit]
+	wasJoined bool
 }
 
 // Endpoint declares the endpoint of the charm's metadata with the given name,
@@ -78,13 +82,20 @@ func (ep *Endpoint) Changed(key ...string) flags.Flag {
 	if len(key) == 0 {
 		return ep.Flag("changed")
 	}
+	if ep.asked == nil {
+		ep.asked = make(map[string]bool)
+	}
+	ep.asked[key[0]] = true
 	return ep.Flag("changed." + key[0])
 }
 
 // Departed returns the flag endpoint.NAME.departed: a unit departed. It is set
 // in the -departed hook and cleared in the next hook, if there are units left;
 // see [Endpoint.DepartedUnits].
-func (ep *Endpoint) Departed() flags.Flag { return ep.Flag("departed") }
+func (ep *Endpoint) Departed() flags.Flag {
+	ep.usesDeparted = true
+	return ep.Flag("departed")
+}
 
 // Trigger adds a trigger about the endpoint's flags. It takes effect from the
 // moment in which the endpoint's flags are updated at the beginning of a hook.
@@ -142,8 +153,11 @@ func (ep *Endpoint) Fetch(ctx context.Context) error { return ep.run.fetch(ctx, 
 // DepartedUnits returns the units that departed from the endpoint's relations,
 // with the data they left, in the order in which they did. They are kept from
 // hook to hook until they are removed from the list; whoever cleans up after
-// them removes them (all_departed_units in the reference).
+// them removes them (all_departed_units in the reference). Of many units that
+// nobody removes, the data of those that departed longest ago is dropped. An
+// endpoint of requests and responses keeps them only if it was asked for them.
 func (ep *Endpoint) DepartedUnits() *KeyList[*Unit] {
+	ep.usesDeparted = true
 	if ep.departed == nil {
 		return NewKeyList(unitKey)
 	}
@@ -169,7 +183,7 @@ func (ep *Endpoint) start(ctx context.Context) error {
 		return err
 	}
 	for _, fn := range ep.load {
-		if err := fn(ctx, &Hook{r}); err != nil {
+		if err := call(ctx, fn, &Hook{r}); err != nil {
 			return err
 		}
 	}
@@ -182,7 +196,7 @@ func (ep *Endpoint) start(ctx context.Context) error {
 		return err
 	}
 	for _, fn := range ep.manage {
-		if err := fn(ctx, &Hook{r}); err != nil {
+		if err := call(ctx, fn, &Hook{r}); err != nil {
 			return err
 		}
 	}
@@ -200,9 +214,9 @@ func (ep *Endpoint) watchUnits(ctx context.Context) error {
 	ep.wasJoined = r.set.IsSet(ep.Joined())
 	r.set.Toggle(ep.Joined(), ep.IsJoined())
 	if ep.inHook("departed") {
-		r.set.Set(ep.Departed())
+		r.set.Set(ep.Flag("departed"))
 	} else if ep.IsJoined() {
-		r.set.Clear(ep.Departed())
+		r.set.Clear(ep.Flag("departed"))
 	}
 	return ep.compare(ctx)
 }
@@ -225,11 +239,9 @@ func (ep *Endpoint) inHook(kind string) bool {
 func (ep *Endpoint) loadDeparted() error {
 	ep.departed = NewKeyList(unitKey)
 	var stored []storedUnit
-	ok, err := ep.run.data.Get(ep.departedKey(), &stored)
-	if err != nil {
+	if _, err := ep.run.data.Get(ep.departedKey(), &stored); err != nil {
 		return err
 	}
-	ep.hadDeparted = ok
 	for _, s := range stored {
 		rel, _ := ep.relations.Get(s.Relation)
 		ep.departed.Append(&Unit{relation: rel, relationID: s.Relation, name: s.Unit, run: ep.run, data: NewDatabag(s.Data, false)})
@@ -275,17 +287,19 @@ func (ep *Endpoint) compare(ctx context.Context) error {
 	if ep.wasJoined && !ep.inHook("") {
 		return nil
 	}
+	if !r.charm.compareAll && ep.inHook("changed") && r.event.RemoteUnit == "" {
+		if rel, ok := ep.relations.Get(r.event.Relation); ok {
+			if err := ep.compareApp(ctx, rel); err != nil {
+				return err
+			}
+		}
+	}
 	units := ep.joined
 	if !r.charm.compareAll && ep.wasJoined {
 		units = NewKeyList(unitKey)
 		if rel, ok := ep.relations.Get(r.event.Relation); ok {
 			if u, ok := rel.units.Get(r.event.RemoteUnit); ok {
 				units.Append(u)
-			}
-			if r.event.RelationHook() == "changed" && r.event.RemoteUnit == "" {
-				if err := ep.compareApp(ctx, rel); err != nil {
-					return err
-				}
 			}
 		}
 	}
@@ -318,33 +332,78 @@ func (ep *Endpoint) compareApp(ctx context.Context, rel *Relation) error {
 
 // maxChangedKey is how long a databag's key may be, in bytes, to get a flag of
 // its own: what others publish must not exceed what a unit can keep.
-const maxChangedKey = 1024
+const maxChangedKey = 256
 
 func (ep *Endpoint) compareBag(ctx context.Context, id unitdata.Bag, bag *Databag) error {
 	r := ep.run
-	if _, err := r.data.Seen(ctx, id); err != nil {
+	seen, err := r.data.Seen(ctx, id)
+	if err != nil {
 		return err
 	}
+	if seen.Len()+bag.Len() > unitdata.MaxSeen {
+		// Of keys that are gone much may be remembered; make room.
+		seen = seen.Clone()
+		r.data.Forget(id)
+	}
 	bag.sums(func(key, canonical string) {
-		if r.data.Note(id, key, unitdata.SumOf(canonical)) {
-			r.set.Set(ep.Changed())
-			if len(key) <= maxChangedKey {
-				r.set.Set(ep.Changed(key))
-			}
+		sum := unitdata.SumOf(canonical)
+		changed := !seen.Same(key, sum)
+		r.data.Note(id, key, sum)
+		if changed {
+			ep.setChanged(key)
 		}
 	})
 	return nil
 }
 
+// maxChanged is how many flags changed.KEY there may be of keys that the charm
+// did not ask for.
+const maxChanged = 500
+
+// setChanged sets the flags for a value that changed. Nobody can wait for the
+// flag of a key that was never asked for, but it is kept as in the reference, up
+// to a bound: what others publish must not fill what the unit can keep.
+func (ep *Endpoint) setChanged(key string) {
+	r := ep.run
+	r.set.Set(ep.Flag("changed"))
+	f := ep.Flag("changed." + key)
+	if !r.charm.compareAll && !ep.asked[key] && !r.set.IsSet(f) {
+		prefix := flagPrefix + ep.Flag("changed").String() + "."
+		if len(key) > maxChangedKey || len(r.data.Keys(prefix)) >= maxChanged {
+			return
+		}
+	}
+	r.set.Set(f)
+}
+
+// Bounds of what is kept of departed units, for an endpoint.
+const (
+	maxDeparted      = 1000
+	maxDepartedBytes = 256 << 10
+)
+
 // finish stores what is kept of the endpoint.
 func (ep *Endpoint) finish() error {
-	if ep.departed.Len() == 0 {
+	if ep.departed.Len() == 0 || ep.dropDeparted && !ep.usesDeparted && !ep.charm.compareAll {
 		ep.run.data.Unset(ep.departedKey())
 		return nil
 	}
-	stored := make([]storedUnit, 0, ep.departed.Len())
-	for u := range ep.departed.Values() {
-		stored = append(stored, storedUnit{u.relationID, u.name, u.data.Map()})
+	var stored []storedUnit
+	room := maxDepartedBytes
+	for _, u := range slices.Backward(ep.departed.items) {
+		s := storedUnit{u.relationID, u.name, u.data.Map()}
+		for key, value := range s.Data {
+			room -= len(key) + len(value)
+		}
+		if room < 0 && !ep.charm.compareAll {
+			s.Data = map[string]string{}
+		}
+		stored = append(stored, s)
 	}
+	if room < 0 && !ep.charm.compareAll {
+		stored = stored[:min(len(stored), maxDeparted)]
+		ep.run.log.Warn("of the units that departed longest ago the data is dropped; is anybody going to clear them?", "endpoint", ep.name)
+	}
+	slices.Reverse(stored)
 	return ep.run.data.Set(ep.departedKey(), stored)
 }

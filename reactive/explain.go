@@ -375,7 +375,7 @@ func (e *Explanation) String() string {
 		if f.Set {
 			state = "set"
 		}
-		fmt.Fprintf(&b, "  %-*s  %-7s  %s\n", width, f.Flag, state, f.Last)
+		fmt.Fprintf(&b, "  %-*s  %-7s  %s\n", width, printable(f.Flag), state, f.Last)
 	}
 	return b.String()
 }

@@ -70,7 +70,8 @@ func OnFilesChanged(files ...string) Condition {
 }
 
 // Once holds until the handler has run once in the unit's life and done its
-// work to the end (only_once in the reference).
+// work to the end (only_once in the reference). One that returned any error, also
+// [ErrStop] or that of [Blocked], has not.
 func Once() Condition { return Condition{kind: onOnce} }
 
 // OnLeader holds if the unit is the leader of its application.
@@ -166,17 +167,28 @@ func (c *Charm) register(h Handler, site uintptr) {
 // if one of the condition's flags changed since: clear a flag, or wait for one
 // that the work sets, to do it only once.
 func (c *Charm) Handle(name string, when flags.Condition, do func(ctx context.Context, h *Hook) error) {
+	mustHaveFlags(name, when)
 	c.register(Handler{Name: name, On: []Condition{OnFlags(when)}, Do: do}, callSite(1))
 }
 
 // HandleLeader registers work that only the leader does. It gets a [Leader],
 // which alone can write what belongs to the application.
 func (c *Charm) HandleLeader(name string, when flags.Condition, do func(ctx context.Context, l *Leader) error) {
+	mustHaveFlags(name, when)
 	c.register(Handler{
 		Name: name,
 		On:   []Condition{OnFlags(when), OnLeader()},
 		Do:   asLeader(do),
 	}, callSite(1))
+}
+
+// mustHaveFlags panics if a condition has no flags: its handler would run again
+// and again in the same hook.
+func mustHaveFlags(name string, when flags.Condition) {
+	if len(when.Flags()) == 0 {
+		panic(fmt.Sprintf("reactive: handler %q at %s waits for no flag, so it would never rest; use HandleEvery for work of every hook",
+			name, place(callSite(2))))
+	}
 }
 
 // HandleHook registers work for hooks by name, such as "start" or

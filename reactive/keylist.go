@@ -9,8 +9,8 @@ import (
 // or by key (KeyList in charms.reactive's endpoints.py). Several items may have
 // the same key; looking one up finds the first.
 //
-// The zero KeyList is empty. A KeyList that a method returned can be changed;
-// what that changes is said by the method.
+// The zero KeyList is empty; make one to fill with [NewKeyList]. A KeyList that a
+// method returned can be changed; what that changes is said by the method.
 type KeyList[T any] struct {
 	items []T
 	key   func(T) string

@@ -93,6 +93,10 @@ func Run(ctx context.Context, newCharm func() *Charm, p hooktool.Process) int {
 		return runCommand(ctx, newCharm, p)
 	}
 	if err := Dispatch(ctx, newCharm, p); err != nil {
+		var panicked *PanicError
+		if errors.As(err, &panicked) {
+			fmt.Fprintf(p.Stderr, "%s\n", panicked.Stack)
+		}
 		fmt.Fprintf(p.Stderr, "ERROR %v\n", err)
 		return 1
 	}
@@ -171,7 +175,12 @@ func (r *run) conclude(ctx context.Context, record *Record, err error) {
 		r.log.WarnContext(ctx, "cannot keep the record of this hook", "error", writeErr)
 	}
 	for _, fn := range r.charm.onRecord {
-		fn(ctx, &Hook{r}, record)
+		if r.set == nil {
+			break // nothing was opened
+		}
+		if panicked := call(ctx, func(ctx context.Context, h *Hook) error { fn(ctx, h, record); return nil }, &Hook{r}); panicked != nil {
+			r.log.WarnContext(ctx, "cannot tell of this hook", "error", panicked)
+		}
 	}
 	if err == nil {
 		r.log.InfoContext(ctx, record.Summary())

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -93,9 +95,9 @@ func (r *Record) Summary() string {
 		r.Duration.Round(10*time.Microsecond), plural(int(r.Calls), "hook tool"))
 	switch {
 	case r.Error != "":
-		text += "; failed, nothing was kept: " + r.Error
+		text += "; failed, nothing was kept: " + printable(r.Error)
 	case r.Status != "":
-		text += "; " + r.Status
+		text += "; " + printable(r.Status)
 	}
 	return text
 }
@@ -114,6 +116,15 @@ func (r *Record) Title() string {
 		return fmt.Sprintf("%s (%s)", r.Hook, r.Relation)
 	}
 	return fmt.Sprintf("%s (%s with %s)", r.Hook, r.Relation, other)
+}
+
+// printable returns a text that others may have made so that a terminal can show
+// it: quoted, if there is anything in it that is not.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(c rune) bool { return !strconv.IsPrint(c) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 func plural(n int, what string) string {

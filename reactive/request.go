@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,11 +92,13 @@ func (e *MalformedError) Unwrap() error { return e.Err }
 type requests[Req, Resp any] struct {
 	*Endpoint
 	list      *KeyList[*Request[Req, Resp]]
+	at        map[bagID]int // where in list a request is, by relation and ID
 	malformed []error
 }
 
 func (rs *requests[Req, Resp]) reset() {
 	rs.list = NewKeyList((*Request[Req, Resp]).ID)
+	rs.at = make(map[bagID]int)
 	rs.malformed = nil
 }
 
@@ -110,7 +113,7 @@ func (rs *requests[Req, Resp]) Requests() *KeyList[*Request[Req, Resp]] {
 }
 
 // Malformed returns a [*MalformedError] for each request and response that was
-// left out because it could not be read.
+// left out because it could not be read, at most 100.
 func (rs *requests[Req, Resp]) Malformed() []error { return slices.Clone(rs.malformed) }
 
 // Find returns the first request for which match returns true, or nil. It looks
@@ -176,12 +179,12 @@ func (rs *requests[Req, Resp]) read(rel *Relation, unit *Unit, bag *Databag) {
 // place to it. (In the reference one of any relation does, so that one
 // application could hide the requests of another.)
 func (rs *requests[Req, Resp]) add(r *Request[Req, Resp]) {
-	for i, was := range rs.list.items {
-		if was.id == r.id && was.relation.id == r.relation.id {
-			rs.list.items[i] = r
-			return
-		}
+	key := bagID{relation: r.relation.id, name: r.id}
+	if i, ok := rs.at[key]; ok {
+		rs.list.items[i] = r
+		return
 	}
+	rs.at[key] = rs.list.Len()
 	rs.list.Append(r)
 }
 
@@ -201,11 +204,22 @@ func (rs *requests[Req, Resp]) answer(r *Request[Req, Resp], owner string, bag *
 	return true
 }
 
+// maxMalformed is how many errors are kept; who sends so many needs to be told
+// of the first ones only.
+const maxMalformed = 100
+
 func (rs *requests[Req, Resp]) reject(rel *Relation, unit, key string, err error) {
 	malformed := &MalformedError{Endpoint: rs.name, Relation: rel.id, Unit: unit, Key: key, Err: err}
+	if len(rs.malformed) >= maxMalformed {
+		return
+	}
 	rs.malformed = append(rs.malformed, malformed)
-	if rs.inHook("") {
+	switch n := len(rs.malformed); {
+	case !rs.inHook(""):
+	case n <= 3:
 		rs.run.log.Warn("left out what cannot be read", "error", malformed)
+	case n == 4:
+		rs.run.log.Warn("left out more that cannot be read", "endpoint", rs.name)
 	}
 }
 
@@ -226,14 +240,18 @@ func decodeObject(raw string, v any) error {
 }
 
 // decodeStrictly decodes without telling the values in its errors, which
-// encoding/json does for some.
+// encoding/json and the types themselves do for some.
 func decodeStrictly(text string, v any) error {
 	err := json.Unmarshal([]byte(text), v)
-	if e, ok := err.(*json.UnmarshalTypeError); ok {
-		kind, _, _ := strings.Cut(e.Value, " ")
-		return fmt.Errorf("field %q is a JSON %s, which does not fit %s", e.Field, kind, e.Type)
+	if err == nil {
+		return nil
 	}
-	return err
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		kind, _, _ := strings.Cut(wrong.Value, " ")
+		return fmt.Errorf("field %q is a JSON %s, which does not fit %s", wrong.Field, kind, wrong.Type)
+	}
+	return fmt.Errorf("a field has a value that %T does not take", v)
 }
 
 func decodeRequest(raw, id string, fields any) error {
@@ -279,6 +297,7 @@ type Requester[Req, Resp any] struct {
 // NewRequester makes a requester of an endpoint.
 func NewRequester[Req, Resp any](ep *Endpoint) *Requester[Req, Resp] {
 	r := &Requester[Req, Resp]{requests[Req, Resp]{Endpoint: ep}}
+	ep.dropDeparted = true
 	ep.OnLoad(r.find)
 	ep.ManageFlags(func(_ context.Context, h *Hook) error {
 		answered := len(r.Answered())
@@ -377,6 +396,10 @@ func (r *Requester[Req, Resp]) Withdraw(ctx context.Context, request *Request[Re
 		return err
 	}
 	r.list.items = slices.DeleteFunc(r.list.items, func(other *Request[Req, Resp]) bool { return other == request })
+	clear(r.at)
+	for i, other := range r.list.items {
+		r.at[bagID{relation: other.relation.id, name: other.id}] = i
+	}
 	_, err = bag.Delete(requestPrefix + request.id)
 	return err
 }
@@ -402,6 +425,7 @@ type Responder[Req, Resp any] struct {
 // NewResponder makes a responder of an endpoint.
 func NewResponder[Req, Resp any](ep *Endpoint) *Responder[Req, Resp] {
 	r := &Responder[Req, Resp]{requests[Req, Resp]{Endpoint: ep}}
+	ep.dropDeparted = true
 	ep.OnLoad(r.find)
 	ep.ManageFlags(func(_ context.Context, h *Hook) error {
 		h.Toggle(r.HasRequests(), r.list.Len() > 0)

@@ -53,7 +53,27 @@ func WaitingStatus(message string) Status { return Status{hooktool.StatusWaiting
 // by [Blocked] or [Waiting], else what the charm's [Charm.StatusFunc] says,
 // else the last report of the hook. It is written at the end of the hook, once,
 // and only if it is not the unit's status already.
-func (h *Hook) SetStatus(s Status) { h.run.status = &s }
+//
+// A status of another kind than a charm can set is a mistake in the program, and
+// panics.
+func (h *Hook) SetStatus(s Status) {
+	s.check()
+	h.run.status = &s
+}
+
+func (s Status) settable() bool {
+	switch s.State {
+	case hooktool.StatusActive, hooktool.StatusMaintenance, hooktool.StatusBlocked, hooktool.StatusWaiting:
+		return true
+	}
+	return false
+}
+
+func (s Status) check() {
+	if !s.settable() {
+		panic(fmt.Sprintf("reactive: %q is no status that a charm can set", s.State))
+	}
+}
 
 // Progress shows the status maintenance at once, for work that takes long. Juju
 // keeps it even if the hook fails.
@@ -65,15 +85,22 @@ func (h *Hook) Progress(ctx context.Context, message string) error {
 			return err
 		}
 		// What was shown before comes back at the end of the hook, unless
-		// somebody reports something else.
+		// somebody reports something else. A unit that never said anything is
+		// left as one that is no longer busy.
 		h.run.status = &Status{was.Status, was.Message}
+		if !h.run.status.settable() {
+			h.run.status = &Status{State: hooktool.StatusMaintenance}
+		}
 	}
 	return h.run.tools.SetStatus(ctx, hooktool.StatusMaintenance, message)
 }
 
 // SetApplicationStatus reports the application's status, written like that of
 // the unit.
-func (l *Leader) SetApplicationStatus(s Status) { l.run.appStatus = &s }
+func (l *Leader) SetApplicationStatus(s Status) {
+	s.check()
+	l.run.appStatus = &s
+}
 
 // finalStatus settles which status wins.
 func (r *run) finalStatus(ctx context.Context) error {
@@ -84,7 +111,11 @@ func (r *run) finalStatus(ctx context.Context) error {
 	if r.charm.status == nil {
 		return nil
 	}
-	s, err := r.charm.status(ctx, &Hook{r})
+	var s Status
+	err := call(ctx, func(ctx context.Context, h *Hook) (err error) {
+		s, err = r.charm.status(ctx, h)
+		return err
+	}, &Hook{r})
 	var verdict *statusError
 	switch {
 	case errors.As(err, &verdict):
@@ -92,6 +123,7 @@ func (r *run) finalStatus(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("cannot decide the unit's status: %w", err)
 	case s != (Status{}):
+		s.check()
 		r.status = &s
 	}
 	return nil

@@ -160,19 +160,18 @@ func (d *Data) Seen(ctx context.Context, bag Bag) (Seen, error) {
 }
 
 // Note remembers the sum of a value in a remote databag, if it differs from the
-// one seen before, and reports whether it did. The bag's former content must
+// one seen before, and reports whether it did. A value for which there is no
+// room (see [MaxSeen]) is always new. The bag's former content must
 // have been read with [Data.Seen].
 func (d *Data) Note(bag Bag, key string, sum Sum) bool {
 	seen := d.seen[bag]
 	if seen.Same(key, sum) {
 		return false
 	}
-	if !seen.Note(key, sum) {
-		return false
+	if seen.Note(key, sum) {
+		d.seen[bag] = seen
+		d.note(bag, key, sum)
 	}
-	d.seen[bag] = seen
-	delete(d.forget, bag)
-	d.note(bag, key, sum)
 	return true
 }
 
@@ -183,7 +182,8 @@ func (d *Data) note(bag Bag, key string, sum Sum) {
 	d.noted[bag][key] = sum
 }
 
-// Forget drops what was seen of a databag that will not come back.
+// Forget drops what was seen of a databag, such as one that will not come back.
+// What is noted afterwards is kept.
 func (d *Data) Forget(bag Bag) {
 	delete(d.noted, bag)
 	d.seen[bag] = Seen{}
@@ -259,17 +259,36 @@ func (d *Data) Commit(ctx context.Context) error {
 		return nil
 	}
 	if err := d.store.Commit(ctx, changes); err != nil {
-		var limit *LimitError
-		if errors.As(err, &limit) {
-			for i := range limit.Largest {
-				limit.Largest[i].Author = d.authors[limit.Largest[i].Key]
-			}
-		}
-		return fmt.Errorf("cannot store the unit's data: %w", err)
+		return d.refused(err)
 	}
 	d.stored = maps.Clone(d.entries)
 	clear(d.authors)
 	clear(d.noted)
 	clear(d.forget)
 	return nil
+}
+
+// Check returns the error that Commit would return if the data is too large, as
+// far as the store can tell.
+func (d *Data) Check(ctx context.Context) error {
+	changes := d.Changes()
+	checker, ok := d.store.(Checker)
+	if !ok || changes.Empty() {
+		return nil
+	}
+	if err := checker.Check(ctx, changes); err != nil {
+		return d.refused(err)
+	}
+	return nil
+}
+
+// refused says who stored what, if that is why the store does not take it.
+func (d *Data) refused(err error) error {
+	var limit *LimitError
+	if errors.As(err, &limit) {
+		for i := range limit.Largest {
+			limit.Largest[i].Author = d.authors[limit.Largest[i].Key]
+		}
+	}
+	return fmt.Errorf("cannot store the unit's data: %w", err)
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -133,76 +134,105 @@ func seenKey(bag Bag) string {
 	return key
 }
 
-// Commit implements [Store].
-func (s *JujuState) Commit(ctx context.Context, changes Changes) error {
-	set := make(map[string]string)
-	var remove []string
-	total := s.total
+// A plan is what a commit writes and removes, and what the state is then.
+type plan struct {
+	set     map[string]string
+	remove  map[string]bool
+	entries map[string]json.RawMessage
+	pieces  []string
+	seen    map[Bag]string
+	total   int
+}
+
+// plan works out a commit. It fails if the state would be too large.
+func (s *JujuState) plan(ctx context.Context, changes Changes) (*plan, error) {
+	p := &plan{set: make(map[string]string), remove: make(map[string]bool), seen: make(map[Bag]string), total: s.total}
+	put := func(bag Bag, value string) {
+		p.total += seenSize(bag, value) - seenSize(bag, s.seen[bag])
+		p.seen[bag] = value
+		if value == "" {
+			p.remove[seenKey(bag)] = s.seen[bag] != ""
+		} else if value != s.seen[bag] {
+			p.set[seenKey(bag)] = value
+		}
+	}
+	for _, bag := range changes.Forget {
+		if _, err := s.Seen(ctx, bag); err != nil {
+			return nil, err
+		}
+		if _, again := changes.Seen[bag]; !again {
+			put(bag, "")
+		}
+	}
 	for bag, sums := range changes.Seen {
 		seen, err := s.Seen(ctx, bag)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if slices.Contains(changes.Forget, bag) {
+			seen = Seen{}
 		}
 		for key, sum := range sums {
 			seen.Note(key, sum)
 		}
 		data, err := seen.MarshalBinary()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		value := base64.RawStdEncoding.EncodeToString(data)
-		if value != s.seen[bag] {
-			total += seenSize(bag, value) - seenSize(bag, s.seen[bag])
-			set[seenKey(bag)] = value
-			s.seen[bag] = value
-		}
-	}
-	for _, bag := range changes.Forget {
-		if _, err := s.Seen(ctx, bag); err != nil {
-			return err
-		}
-		if s.seen[bag] != "" {
-			total -= seenSize(bag, s.seen[bag])
-			remove = append(remove, seenKey(bag))
-			s.seen[bag] = ""
-		}
+		put(bag, base64.RawStdEncoding.EncodeToString(data))
 	}
 
-	entries := maps.Clone(s.entries)
-	if entries == nil {
-		entries = make(map[string]json.RawMessage)
+	p.entries = maps.Clone(s.entries)
+	if p.entries == nil {
+		p.entries = make(map[string]json.RawMessage)
 	}
-	maps.Copy(entries, changes.Set)
+	maps.Copy(p.entries, changes.Set)
 	for _, key := range changes.Delete {
-		delete(entries, key)
+		delete(p.entries, key)
 	}
-	if err := checkTotal(entries, total); err != nil {
+	text, err := canonicaljson.Encode(map[string]any{"data": p.entries, "seen": p.total})
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode the charm state: %w", err)
+	}
+	p.pieces = cut(text)
+	size := p.total + len(text)
+	for i, piece := range p.pieces {
+		size += len(pieceKey(i))
+		if i >= len(s.pieces) || s.pieces[i] != piece {
+			p.set[pieceKey(i)] = piece
+		}
+	}
+	for i := len(p.pieces); i < len(s.pieces); i++ {
+		p.remove[pieceKey(i)] = true
+	}
+	maps.DeleteFunc(p.remove, func(_ string, there bool) bool { return !there })
+	return p, checkTotal(p.entries, p.total, size)
+}
+
+// Check implements [Checker].
+func (s *JujuState) Check(ctx context.Context, changes Changes) error {
+	_, err := s.plan(ctx, changes)
+	return err
+}
+
+// Commit implements [Store].
+func (s *JujuState) Commit(ctx context.Context, changes Changes) error {
+	p, err := s.plan(ctx, changes)
+	if err != nil {
 		return err
 	}
-	text, err := canonicaljson.Encode(map[string]any{"data": entries, "seen": total})
-	if err != nil {
-		return fmt.Errorf("cannot encode the charm state: %w", err)
-	}
-	pieces := cut(text)
-	for i, piece := range pieces {
-		if i >= len(s.pieces) || s.pieces[i] != piece {
-			set[pieceKey(i)] = piece
-		}
-	}
-	for i := len(pieces); i < len(s.pieces); i++ {
-		remove = append(remove, pieceKey(i))
-	}
-	if len(set) > 0 {
-		if err := s.tools.StateSet(ctx, set); err != nil {
+	if len(p.set) > 0 {
+		if err := s.tools.StateSet(ctx, p.set); err != nil {
 			return err
 		}
 	}
-	if len(remove) > 0 {
-		if err := s.tools.StateDelete(ctx, remove...); err != nil {
+	if len(p.remove) > 0 {
+		if err := s.tools.StateDelete(ctx, slices.Sorted(maps.Keys(p.remove))...); err != nil {
 			return err
 		}
 	}
-	s.entries, s.pieces, s.total = entries, pieces, total
+	s.entries, s.pieces, s.total = p.entries, p.pieces, p.total
+	maps.Copy(s.seen, p.seen)
 	return nil
 }
 

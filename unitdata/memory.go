@@ -38,8 +38,8 @@ func (m *Memory) Load(context.Context) (map[string]json.RawMessage, error) {
 // Seen implements [Store].
 func (m *Memory) Seen(_ context.Context, bag Bag) (Seen, error) { return m.seen[bag].Clone(), nil }
 
-// Commit implements [Store].
-func (m *Memory) Commit(_ context.Context, changes Changes) error {
+// after returns the entries after changes, and an error if they are too large.
+func (m *Memory) after(changes Changes) (map[string]json.RawMessage, error) {
 	entries := maps.Clone(m.entries)
 	if entries == nil {
 		entries = make(map[string]json.RawMessage)
@@ -48,19 +48,35 @@ func (m *Memory) Commit(_ context.Context, changes Changes) error {
 	for _, key := range changes.Delete {
 		delete(entries, key)
 	}
-	if err := checkTotal(entries, 0); err != nil {
+	size := 0
+	for key, value := range entries {
+		size += entrySize(key, value)
+	}
+	return entries, checkTotal(entries, 0, size)
+}
+
+// Check implements [Checker].
+func (m *Memory) Check(_ context.Context, changes Changes) error {
+	_, err := m.after(changes)
+	return err
+}
+
+// Commit implements [Store].
+func (m *Memory) Commit(_ context.Context, changes Changes) error {
+	entries, err := m.after(changes)
+	if err != nil {
 		return err
 	}
 	m.entries = entries
+	for _, bag := range changes.Forget {
+		delete(m.seen, bag)
+	}
 	for bag, sums := range changes.Seen {
 		seen := m.seen[bag].Clone()
 		for key, sum := range sums {
 			seen.Note(key, sum)
 		}
 		m.noteAll(bag, seen)
-	}
-	for _, bag := range changes.Forget {
-		delete(m.seen, bag)
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ const (
 	recordSize = keySize + valueSize
 )
 
+// MaxSeen is how many values of one databag are remembered.
+const MaxSeen = maxRecords
+
 // maxRecords bounds how many keys of one databag are remembered, so that a
 // remote unit that publishes ever new keys cannot fill the charm state.
 const maxRecords = 4000
@@ -58,7 +61,7 @@ func (s Seen) Same(key string, sum Sum) bool {
 }
 
 // Note remembers the sum of key's value. It reports false if it does not,
-// because the bag has too many keys already (4000).
+// because there are too many already ([MaxSeen]).
 func (s *Seen) Note(key string, sum Sum) bool {
 	hash := keyHash(key)
 	if _, ok := s.records[hash]; !ok && len(s.records) >= maxRecords {

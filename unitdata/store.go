@@ -23,6 +23,13 @@ type Store interface {
 	Commit(ctx context.Context, changes Changes) error
 }
 
+// A Checker is a Store that can tell beforehand whether it will take changes, so
+// that nothing else is written in vain.
+type Checker interface {
+	// Check returns the error that Commit would return for the size of changes.
+	Check(ctx context.Context, changes Changes) error
+}
+
 // Changes are what a hook changes in a Store.
 type Changes struct {
 	// Set holds new and changed entries as canonical JSON texts, Delete the
@@ -30,7 +37,8 @@ type Changes struct {
 	Set    map[string]json.RawMessage
 	Delete []string
 	// Seen holds the sums of databag values that are new or changed, by
-	// databag and key. Forget lists databags that will not come back.
+	// databag and key. Forget lists databags of which all that was seen before
+	// is to be dropped first.
 	Seen   map[Bag]map[string]Sum
 	Forget []Bag
 }
@@ -94,12 +102,9 @@ func (e *LimitError) Error() string {
 // Is makes a LimitError an ErrTooLarge.
 func (e *LimitError) Is(target error) bool { return target == ErrTooLarge }
 
-// checkTotal returns a LimitError if entries and seen bytes are too much.
-func checkTotal(entries map[string]json.RawMessage, seen int) error {
-	size := seen
-	for k, v := range entries {
-		size += entrySize(k, v)
-	}
+// checkTotal returns a LimitError if all together is too much: size bytes, of
+// which seen are sums of databags.
+func checkTotal(entries map[string]json.RawMessage, seen, size int) error {
 	if size <= MaxTotal {
 		return nil
 	}

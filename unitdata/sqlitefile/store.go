@@ -307,15 +307,15 @@ func (s *Store) writeChanges(w *writer, changes unitdata.Changes) {
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		w.set(key, string(set[key]))
 	}
+	for _, bag := range changes.Forget {
+		w.unset(carriedKey(bag))
+		w.unsetRange(seenKeyPrefix(bag))
+	}
 	for _, bag := range sortedBags(changes.Seen) {
 		prefix := seenKeyPrefix(bag)
 		for _, key := range slices.Sorted(maps.Keys(changes.Seen[bag])) {
 			w.set(prefix+key, sumText(changes.Seen[bag][key]))
 		}
-	}
-	for _, bag := range changes.Forget {
-		w.unset(carriedKey(bag))
-		w.unsetRange(seenKeyPrefix(bag))
 	}
 }
 
