@@ -239,6 +239,7 @@ func (q *quietCharm) manual(charm *reactive.Charm) {
 		if ep.Role == "provides" {
 			provider := prometheusmanual.NewProvider(charm, ep.Name)
 			charm.HandleEvery("register the jobs of "+ep.Name, func(ctx context.Context, h *reactive.Hook) error {
+				provider.DepartedUnits() // who looks at them finds them
 				for request := range provider.Requests().Values() {
 					f := request.Fields()
 					job := prometheusmanual.Job{Name: f.JobName, Data: f.JobData.(map[string]any), Relation: request.Relation(),
@@ -254,6 +255,7 @@ func (q *quietCharm) manual(charm *reactive.Charm) {
 		}
 		requirer := prometheusmanual.NewRequirer(charm, ep.Name)
 		charm.HandleEvery("answer the jobs of "+ep.Name, func(ctx context.Context, h *reactive.Hook) error {
+			requirer.DepartedUnits()
 			for _, request := range requirer.Answered() {
 				response, _ := request.Response()
 				q.published++
