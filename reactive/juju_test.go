@@ -277,6 +277,39 @@ func TestSecretFlags(t *testing.T) {
 	}
 }
 
+// A hook that ends early leaves it to the next one that a secret is to be rotated,
+// but not which revision expired or which storage went: only its own hook knows.
+func TestEventsThatAreToldAgain(t *testing.T) {
+	t.Parallel()
+	charm := reactivetest.Charm{Files: files(vaultMetadata), New: func() *reactive.Charm {
+		c := reactive.New("vault")
+		data := c.Storage("data")
+		c.HandleHook("block", "{secret-rotate,secret-expired,secret-remove,data-storage-detaching}", func(context.Context, *reactive.Hook) error {
+			return reactive.Blocked("not now")
+		})
+		c.Handle("see", flags.WhenAny(c.SecretRotate(), c.SecretExpired(), c.SecretRemovable(), data.Detaching()), nothing)
+		return c
+	}}
+	secret := reactivetest.Secret{
+		Owner: hooktool.OwnerUnit, Label: "s", Rotate: hooktool.RotateDaily, Expire: time.Now().Add(time.Hour),
+		Revisions: map[int]map[string]string{1: {"key": "a"}, 2: {"key": "b"}},
+	}
+	s := reactivetest.State{Secrets: []reactivetest.Secret{secret}, Storage: []reactivetest.Storage{{ID: "data/0"}}}
+	for e, again := range map[string]bool{"secret-rotate": true, "secret-expired": false, "secret-remove": false, "data-storage-detaching": false} {
+		event := map[string]reactivetest.Event{
+			"secret-rotate": reactivetest.SecretRotate(secret), "secret-expired": reactivetest.SecretExpired(secret, 1),
+			"secret-remove": reactivetest.SecretRemove(secret, 1), "data-storage-detaching": reactivetest.StorageDetaching("data/0"),
+		}[e]
+		r := reactivetest.Run(t, charm, s, event)
+		if r.Ran("see") {
+			t.Errorf("%s: the hook did not end early", e)
+		}
+		if r = reactivetest.Run(t, charm, r.State, reactivetest.UpdateStatus()); r.Ran("see") != again {
+			t.Errorf("%s: the next hook saw it: %v, want %v", e, r.Ran("see"), again)
+		}
+	}
+}
+
 // Everything that can be done with an own secret, in one hook each.
 func TestOwnSecrets(t *testing.T) {
 	t.Parallel()

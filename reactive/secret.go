@@ -18,8 +18,8 @@ import (
 // documentation, "secret-changed"). The new content is seen with a query that
 // refreshes, see [Hook.ReadSecret].
 //
-// Like the other flags of secrets it lives for that hook only, and each of them
-// has a form with the label under which the unit knows the secret.
+// Like the other flags of secrets it is cleared at the end of the hook, and each
+// of them has a form with the label under which the unit knows the secret.
 func (c *Charm) SecretChanged(label ...string) flags.Flag { return c.secretFlag("changed", label) }
 
 // SecretRotate returns the flag secret.rotate, or secret.rotate.LABEL. It is set
@@ -47,9 +47,14 @@ func (r *run) setSecretFlags() {
 	if !ok {
 		return
 	}
-	r.transient(flags.New("secret."+event), true)
+	set := r.transient
+	if event == "expired" || event == "remove" {
+		// Only this hook says which revision it is about.
+		set = r.momentary
+	}
+	set(flags.New("secret."+event), true)
 	if r.event.SecretLabel != "" {
-		r.transient(flags.New("secret."+event+"."+r.event.SecretLabel), true)
+		set(flags.New("secret."+event+"."+r.event.SecretLabel), true)
 	}
 }
 

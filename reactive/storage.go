@@ -90,7 +90,7 @@ func (r *run) setStorageFlags(ctx context.Context) error {
 			}
 		}
 		r.set.Toggle(s.Attached(), len(s.ids) > 0)
-		r.transient(s.Detaching(), detaching)
+		r.momentary(s.Detaching(), detaching)
 	}
 	return nil
 }
