@@ -67,6 +67,10 @@ func (s stateTools) Call(_ context.Context, call hooktool.Call) (hooktool.Result
 	key := call.Args[len(call.Args)-1]
 	switch call.Tool {
 	case "state-get":
+		if strings.HasPrefix(key, "--") { // all of it
+			out, err := json.Marshal(s)
+			return hooktool.Result{Stdout: out}, err
+		}
 		value, ok := s[key]
 		if !ok {
 			return hooktool.Result{Code: 1, Stderr: fmt.Appendf(nil, "ERROR %q not found\n", key)}, nil
