@@ -44,7 +44,8 @@ func (r *Requirer) goOn(_ context.Context, h *reactive.Hook) error {
 	if err != nil || !ok {
 		return err
 	}
-	return h.Data().Set(r.stateKey(), state)
+	r.state = state
+	return r.save(h)
 }
 
 // goOn goes on where a Python charm stopped.
@@ -60,7 +61,7 @@ func (p *Provider) goOn(_ context.Context, h *reactive.Hook) error {
 	for _, key := range h.Data().Keys(p.knownPrefix()) {
 		h.Data().Unset(key)
 	}
-	state := providerState{Reads: python.Reads}
+	p.state.Reads = python.Reads
 	for id, hash := range python.Known {
 		known := knownRequest{ID: id, Relation: -1}
 		if hash != nil {
@@ -75,7 +76,7 @@ func (p *Provider) goOn(_ context.Context, h *reactive.Hook) error {
 			return err
 		}
 	}
-	return h.Data().Set(p.stateKey(), state)
+	return p.saveReads(h)
 }
 
 // recall returns what a Python charm remembered of a request, now that it is
