@@ -20,13 +20,14 @@ import (
 // memory, in Juju's charm state, and in the file of Python charms.
 func runStore(t *testing.T, f fields) {
 	memory := &unitdata.Memory{}
-	state := stateTools{}
-	tools := hooktool.New(state)
+	// Each store has a charm state of its own, for the file takes over what was
+	// kept there before it.
+	tools, fileTools := hooktool.New(stateTools{}), hooktool.New(stateTools{})
 	path := filepath.Join(t.TempDir(), sqlitefile.FileName)
 	for name, open := range map[string]func() unitdata.Store{
 		"memory": func() unitdata.Store { return memory },
 		"juju":   func() unitdata.Store { return unitdata.NewJujuState(tools) },
-		"file":   func() unitdata.Store { return sqlitefile.NewStore(tools, sqlitefile.Options{Path: path}) },
+		"file":   func() unitdata.Store { return sqlitefile.NewStore(fileTools, sqlitefile.Options{Path: path}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &pythonStore{t: t, newStore: open}
