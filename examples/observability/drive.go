@@ -52,6 +52,7 @@ type drive struct {
 	site  site
 	model *jujusim.Model
 	hooks int
+	open  bool // a line has begun
 	load  *load.Load
 	sent  load.Report
 }
@@ -132,6 +133,7 @@ func (d *drive) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n"
 // step does one thing and tells how it went.
 func (d *drive) step(ctx context.Context, what string, do func(ctx context.Context) error) error {
 	fmt.Fprintf(d.out, "%6.1f s  %s ...", time.Since(d.began).Seconds(), what)
+	d.open = true
 	hooks := d.hooks
 	ctx, cancel := context.WithTimeout(ctx, timeForStep)
 	defer cancel()
@@ -148,14 +150,21 @@ func (d *drive) step(ctx context.Context, what string, do func(ctx context.Conte
 			err = fmt.Errorf("requests have failed: %v", since)
 		}
 	}
+	tell := func(format string, args ...any) {
+		if !d.open {
+			format = "         " + format
+		}
+		d.open = false
+		d.say(format, args...)
+	}
 	switch {
 	case err != nil:
-		d.say(" failed")
+		tell(" failed")
 		return fmt.Errorf("%s: %w", strings.ToLower(what[:1])+what[1:], err)
 	case d.hooks > hooks:
-		d.say(" done, %d hooks%s", d.hooks-hooks, sent)
+		tell(" done, %d hooks%s", d.hooks-hooks, sent)
 	default:
-		d.say(" done%s", sent)
+		tell(" done%s", sent)
 	}
 	return nil
 }
@@ -166,7 +175,11 @@ func (d *drive) event(e jujusim.Event) {
 	}
 	d.hooks++
 	if d.verbose || e.Dispatch.Outcome != jujusim.Done {
-		d.say("\n          %s: %s", e.Dispatch.Hook, e.Dispatch.Outcome)
+		if d.open {
+			d.say("")
+			d.open = false
+		}
+		d.say("          %s: %s", e.Dispatch.Hook, e.Dispatch.Outcome)
 	}
 	if e.Dispatch.Outcome != jujusim.Done {
 		for _, line := range e.Dispatch.Log {

@@ -25,6 +25,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -38,7 +39,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:]))
 }
@@ -88,10 +89,29 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintf(os.Stderr, "unexpected argument %q\n", set.Arg(0))
 		return 2
 	}
-	d := &drive{options: opts, out: os.Stdout, began: time.Now()}
+	// When nobody reads the output any more, everything is still taken away. The
+	// signal alone does not tell: charms get it when a server closes a socket.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d := &drive{options: opts, out: &output{os.Stdout, cancel}, began: time.Now()}
 	if err := d.all(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "\nFAILED: %v (seed %d)\n", err, opts.seed)
 		return 1
 	}
 	return 0
+}
+
+// output ends a run that nobody sees.
+type output struct {
+	to  io.Writer
+	end context.CancelCauseFunc
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	n, err := o.to.Write(text)
+	if err != nil {
+		o.end(fmt.Errorf("cannot print: %w", err))
+	}
+	return n, err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 // TestMain makes this program what the charms start, if it is started so.
 func TestMain(m *testing.M) {
 	if newCharm, _ := commandLine(os.Args[1:]); newCharm != nil {
-		os.Exit(run(context.Background(), os.Args[1:]))
+		main()
 	}
 	os.Exit(m.Run())
 }
@@ -60,6 +62,29 @@ func TestStoryThatFails(t *testing.T) {
 	d := &drive{options: options{engine: "embedded"}, out: &out, began: time.Now()}
 	if err := d.all(ctx); err == nil {
 		t.Errorf("it came true in no time:\n%s", &out)
+	}
+	if left := d.workloads(); len(left) > 0 {
+		t.Errorf("processes are left: %v", left)
+	}
+}
+
+// TestNobodyReads: a run whose output is lost ends, and takes everything away.
+func TestNobodyReads(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	go func() {
+		_, _ = io.ReadFull(reader, make([]byte, 80)) // into the first step
+		_ = reader.Close()
+	}()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	d := &drive{options: options{engine: "embedded", verbose: true}, out: &output{writer, cancel}, began: time.Now()}
+	if err := d.all(ctx); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("%v", err)
 	}
 	if left := d.workloads(); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
