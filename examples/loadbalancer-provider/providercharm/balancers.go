@@ -33,6 +33,21 @@ type balancers struct {
 	runner       *flow.Runner
 	drainTimeout time.Duration
 	log          *slog.Logger
+	waitUntil    time.Time
+}
+
+// waiting returns a context for a flow that waits for connections to end. All of
+// a hook together wait for maxWait, and each long enough to begin.
+func (b *balancers) waiting(ctx context.Context) (context.Context, context.CancelFunc) {
+	now := time.Now()
+	if b.waitUntil.IsZero() {
+		b.waitUntil = now.Add(maxWait)
+	}
+	until := b.waitUntil
+	if least := now.Add(maxWait / 10); until.Before(least) {
+		until = least
+	}
+	return context.WithDeadline(ctx, until)
 }
 
 // flow returns the flow of a run. It depends on the run's name alone, so that a
@@ -53,10 +68,30 @@ func (b *balancers) flow(run string) *flow.Flow {
 // run runs a flow, and forgets it once it is over. One that is suspended is no
 // error: a later hook goes on with it.
 func (b *balancers) run(ctx context.Context, name string, inputs ...flow.Value) error {
-	_, err := b.runner.Run(ctx, name, b.flow(name), inputs...)
+	err := unlocked(ctx, func() error {
+		_, err := b.runner.Run(ctx, name, b.flow(name), inputs...)
+		return err
+	})
 	return b.over(ctx, name, err)
 }
 
+// unlocked does something with a run again as long as another process has it:
+// that of a hook that was killed may not have ended yet.
+func unlocked(ctx context.Context, do func() error) error {
+	for end := time.Now().Add(10 * time.Second); ; {
+		err := do()
+		if !errors.Is(err, flow.ErrLocked) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// over forgets a run that is over; err is what it ended with.
 func (b *balancers) over(ctx context.Context, name string, err error) error {
 	var suspended *flow.SuspendedError
 	var stuck *flow.RevertFailedError
@@ -66,7 +101,7 @@ func (b *balancers) over(ctx context.Context, name string, err error) error {
 	case errors.As(err, &stuck):
 		return err
 	}
-	return errors.Join(err, b.runner.Forget(name))
+	return errors.Join(err, unlocked(ctx, func() error { return b.runner.Forget(name) }))
 }
 
 // resume takes up what earlier hooks left. A run that failed was undone; what it
@@ -83,10 +118,16 @@ func (b *balancers) resume(ctx context.Context) error {
 		}
 		waiting, cancel := ctx, context.CancelFunc(func() {})
 		if strings.HasPrefix(run.Name, drainRun) {
-			waiting, cancel = context.WithTimeout(ctx, maxWait)
+			waiting, cancel = b.waiting(ctx)
 		}
-		_, err := b.runner.Resume(waiting, run.Name, f)
+		err := unlocked(waiting, func() error {
+			_, err := b.runner.Resume(waiting, run.Name, f)
+			return err
+		})
 		cancel()
+		if errors.Is(err, flow.ErrNoRun) {
+			continue // the hook that was being killed came to its end
+		}
 		if err := b.over(ctx, run.Name, err); err != nil {
 			if ctx.Err() != nil {
 				return err
@@ -155,16 +196,19 @@ func same(a, b distributor.VIP) bool {
 
 // drain takes amphorae out of service that are no longer wanted.
 func (b *balancers) drain(ctx context.Context, have *converge.Distributor, w wanted) error {
-	ctxWait, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
 	for _, id := range slices.Sorted(maps.Keys(have.Amphorae)) {
 		a := have.Amphorae[id].Amphora
 		if slices.ContainsFunc(w.Amphorae, func(o distributor.Amphora) bool { return o.ID == id }) {
 			continue
 		}
 		name := drainRun + w.LoadBalancer.ID + "." + id
-		_, err := b.runner.Run(ctxWait, name, b.flow(name),
-			distributor.DistributorID.Value(have.ID), distributor.Amphorae.Value([]distributor.Amphora{a}))
+		waiting, cancel := b.waiting(ctx)
+		err := unlocked(waiting, func() error {
+			_, err := b.runner.Run(waiting, name, b.flow(name),
+				distributor.DistributorID.Value(have.ID), distributor.Amphorae.Value([]distributor.Amphora{a}))
+			return err
+		})
+		cancel()
 		if err := b.over(ctx, name, err); err != nil {
 			return err
 		}
@@ -174,7 +218,10 @@ func (b *balancers) drain(ctx context.Context, have *converge.Distributor, w wan
 
 // release gives up draining: what was to depart is wanted again.
 func (b *balancers) release(ctx context.Context, name string) error {
-	_, err := b.runner.Revert(ctx, name, b.flow(name), errors.New("the backend is wanted again"))
+	err := unlocked(ctx, func() error {
+		_, err := b.runner.Revert(ctx, name, b.flow(name), errors.New("the backend is wanted again"))
+		return err
+	})
 	if errors.Is(err, flow.ErrNoRun) {
 		return nil
 	}
