@@ -1,14 +1,13 @@
 package loadbalancer
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
 	"slices"
 	"strconv"
 	"strings"
-
-	"encoding/json"
 
 	"github.com/charmed-go/charms/internal/canonicaljson"
 )
