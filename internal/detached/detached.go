@@ -145,6 +145,9 @@ func (p Process) LastWords() string {
 // note writes down which process it is.
 func (p Process) note(pid int) error {
 	start, err := startTime(pid)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return nil // it has ended already, as whoever waits for it learns
+	}
 	if err != nil {
 		return err
 	}
