@@ -51,6 +51,7 @@ type run struct {
 	set     *flags.Set
 	log     *slog.Logger
 	record  *recorder
+	breaker *breaker
 
 	endpoints []*Endpoint
 	bagsMu    sync.Mutex
@@ -468,6 +469,9 @@ func (r *run) filesChanged(files []string) (bool, error) {
 func (r *run) invoke(ctx context.Context, h *Handler) error {
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("hook %s: stopped before handler %q: %w", r.title(), h.Name, err)
+	}
+	if runs, err := r.breakBefore(ctx, h); !runs || err != nil {
+		return err
 	}
 	r.data.SetAuthor(fmt.Sprintf("handler %q", h.Name))
 	done := r.record.handler(r, h)

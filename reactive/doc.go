@@ -137,7 +137,8 @@
 //
 // The charm's binary is also its command line: "dispatch explain HANDLER" says
 // why a handler ran in the last hook or did not, "dispatch trace" shows what
-// happened, "dispatch help" lists the rest.
+// happened, "dispatch help" lists the rest. "juju debug-code --at HANDLER" stops
+// hooks before a handler, to look around and go on step by step.
 //
 // The semantics are those of charms.reactive 1.5.3, held against recordings of
 // it; docs/reference/deviations.md lists where they differ and why.

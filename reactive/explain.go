@@ -150,6 +150,20 @@ func (r *replay) end(p point) int {
 
 func (r *replay) whyRan(e *Explanation, h *Handler) {
 	at := slices.IndexFunc(r.last.Steps, func(s Step) bool { return !s.IsChange() && s.Handler == h.Name })
+	var reason string
+	reason, e.Flags = r.because(h, at)
+	e.Reason = "it ran, because " + reason
+	switch n := len(e.Runs); {
+	case n > 1:
+		e.Reason += fmt.Sprintf("; %d times, as its flags changed in between", n)
+	case e.Runs[0].Error != "":
+		e.Reason += "; it ended the hook: " + e.Runs[0].Error
+	}
+}
+
+// because says why a handler ran before a step of the last record, and what last
+// changed the flags that decided.
+func (r *replay) because(h *Handler, at int) (string, []FlagHistory) {
 	var parts, deciding []string
 	for _, c := range h.On {
 		switch c.kind {
@@ -176,14 +190,7 @@ func (r *replay) whyRan(e *Explanation, h *Handler) {
 			}
 		}
 	}
-	e.Reason = "it ran, because " + strings.Join(parts, " and ")
-	e.Flags = r.history(h, at, deciding)
-	switch n := len(e.Runs); {
-	case n > 1:
-		e.Reason += fmt.Sprintf("; %d times, as its flags changed in between", n)
-	case e.Runs[0].Error != "":
-		e.Reason += "; it ended the hook: " + e.Runs[0].Error
-	}
+	return strings.Join(parts, " and "), r.history(h, at, deciding)
 }
 
 func state(reason flags.Reason) string {
@@ -366,11 +373,18 @@ func (e *Explanation) String() string {
 	}
 	fmt.Fprintf(&b, "%q %s in %s, %s:\n  %s.\n", e.Handler, did, e.Hook, e.Time.Local().Format(time.DateTime), e.Reason)
 	fmt.Fprintf(&b, "\nIt waits for: %s\n", e.Waits)
+	b.WriteString(flagLines(e.Flags))
+	return b.String()
+}
+
+// flagLines returns a line for each flag.
+func flagLines(list []FlagHistory) string {
+	var b strings.Builder
 	width := 0
-	for _, f := range e.Flags {
+	for _, f := range list {
 		width = max(width, len(f.Flag))
 	}
-	for _, f := range e.Flags {
+	for _, f := range list {
 		state := "not set"
 		if f.Set {
 			state = "set"

@@ -147,6 +147,7 @@ func newRun(charm *Charm, p hooktool.Process, calls *counter) *run {
 		tools:   tools,
 		log:     slog.New(hooktool.NewLogHandler(tools, nil)),
 		record:  newRecorder(calls),
+		breaker: newBreaker(p),
 	}
 }
 

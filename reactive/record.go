@@ -51,7 +51,7 @@ type Step struct {
 	Phase string `json:"phase"`
 	Round int    `json:"round,omitempty"`
 	// Handler is the handler that ran, or during which a flag changed; "" is
-	// the framework itself.
+	// the framework itself, and "debug-code" somebody at a breakpoint.
 	Handler string `json:"handler,omitempty"`
 	// Start and Duration say when the handler ran, from the beginning of the
 	// dispatch. Error is its error.
