@@ -39,8 +39,8 @@ func (i Item) String() string {
 }
 
 // State is what counts of a model in the end, as text: status, ports, charm
-// state, relation data, leader settings and secrets. UUIDs, ids of secrets, and
-// hashes, which differ from run to run, are masked. Left out is what depends on
+// state, relation data, leader settings and secrets. UUIDs, ids of secrets,
+// hashes, and PEM texts, which differ from run to run, are masked. Left out is what depends on
 // the order by its nature: what is remembered of databags only to see later
 // whether they changed, and of units that departed; the data of units that are
 // gone, which may never have written any; and who the leader is.
@@ -162,13 +162,16 @@ func secrets(m *model.Model, s map[Item]string) {
 }
 
 var (
-	uuidText   = regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
-	hashText   = regexp.MustCompile(`\b[0-9a-f]{32,128}\b`)
+	uuidText = regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
+	hashText = regexp.MustCompile(`\b[0-9a-f]{32,128}\b`)
+	// Within JSON lines end with the letters \n.
+	pemText    = regexp.MustCompile(`(?s)-----BEGIN ([A-Z0-9 ]+)-----.*?-----END [A-Z0-9 ]+-----`)
 	secretText = regexp.MustCompile(`\bsecret:(//[^/\s"]+/)?[0-9a-v]{20}\b`)
 )
 
 // mask puts words in the place of what is random.
 func mask(s string) string {
+	s = pemText.ReplaceAllString(s, "<$1>")
 	s = uuidText.ReplaceAllString(s, "<uuid>")
 	s = hashText.ReplaceAllString(s, "<hash>")
 	return secretText.ReplaceAllString(s, "<secret>")

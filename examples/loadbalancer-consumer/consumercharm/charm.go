@@ -22,15 +22,36 @@ import (
 // requestName is the name of the application's one request.
 const requestName = "web"
 
+// Options are what a program may put in the place of what the charm has.
+type Options struct {
+	// Runner, if set, returns what keeps the web application running instead of
+	// the machine.
+	Runner func(service.Service) service.Runner
+	// Await, if set, waits until the web application serves at an address,
+	// instead of connecting to it. The channel gets how the application ended.
+	Await func(ctx context.Context, at string, ended <-chan error) error
+}
+
 type consumer struct {
+	options Options
 	stopped flags.Flag
 	lb      *loadbalancer.Requirer
 }
 
 // New makes the charm.
-func New() *reactive.Charm {
+func New() *reactive.Charm { return NewWith(Options{}) }
+
+// NewWith makes the charm with parts of another program.
+func NewWith(o Options) *reactive.Charm {
+	if o.Runner == nil {
+		o.Runner = func(s service.Service) service.Runner { return s }
+	}
+	if o.Await == nil {
+		o.Await = await
+	}
 	charm := reactive.New("loadbalancer-consumer")
 	c := &consumer{
+		options: o,
 		stopped: charm.Flag("web.stopped"),
 		lb:      loadbalancer.NewRequirer(charm, "lb-provider"),
 	}
@@ -60,22 +81,22 @@ type config struct {
 }
 
 // service is the web application.
-func (c *consumer) service(ctx context.Context, h *reactive.Hook) (service.Service, string, error) {
+func (c *consumer) service(ctx context.Context, h *reactive.Hook) (service.Runner, string, error) {
 	options, err := reactive.DecodeConfig[config](ctx, h)
 	if err != nil {
-		return service.Service{}, "", err
+		return nil, "", err
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return service.Service{}, "", fmt.Errorf("cannot find this program: %w", err)
+		return nil, "", fmt.Errorf("cannot find this program: %w", err)
 	}
 	at := net.JoinHostPort(options.Address, strconv.Itoa(options.Port))
-	return service.Service{
+	return c.options.Runner(service.Service{
 		Manager: options.ServiceManager,
 		Name:    "web-" + strings.ReplaceAll(h.Unit(), "/", "-"),
 		Dir:     h.Path("run"),
 		Command: []string{program, "serve", "--address=" + at, "--unit=" + h.Unit()},
-	}, at, nil
+	}), at, nil
 }
 
 // serve makes the application run, and run anew with another configuration.
@@ -91,7 +112,7 @@ func (c *consumer) serve(ctx context.Context, h *reactive.Hook) error {
 	if !started {
 		return nil
 	}
-	if err := await(ctx, at, ended); err != nil {
+	if err := c.options.Await(ctx, at, ended); err != nil {
 		return fmt.Errorf("cannot start the web application: %w: %s", err, app.LastWords(ctx))
 	}
 	return c.openPort(ctx, h)

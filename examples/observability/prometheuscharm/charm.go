@@ -30,9 +30,36 @@ func New() *reactive.Charm { return NewIn() }
 
 // NewIn makes the charm of a program that has its command line behind the given
 // words.
-func NewIn(words ...string) *reactive.Charm {
+func NewIn(words ...string) *reactive.Charm { return NewWith(Options{}, words...) }
+
+// A Server is what the charm asks of the server that runs; see
+// [promserver.Client].
+type Server interface {
+	prometheusmanual.Server
+	AwaitReady(ctx context.Context, timeout time.Duration, ended <-chan error) error
+	Version(ctx context.Context) (string, error)
+}
+
+// Options are what a program may put in the place of what the charm has.
+type Options struct {
+	// Runner, if set, returns what keeps the server running instead of the
+	// machine.
+	Runner func(service.Service) service.Runner
+	// Server, if set, returns the server instead of asking over HTTP.
+	Server func(promserver.Daemon) Server
+}
+
+// NewWith is NewIn with parts of another program.
+func NewWith(o Options, words ...string) *reactive.Charm {
+	if o.Runner == nil {
+		o.Runner = func(s service.Service) service.Runner { return s }
+	}
+	if o.Server == nil {
+		o.Server = func(d promserver.Daemon) Server { return d.Client() }
+	}
 	charm := reactive.New("prometheus")
 	p := &prometheus{
+		options: o,
 		words:   words,
 		running: charm.Flag("prometheus.running"),
 		stopped: charm.Flag("prometheus.stopped"),
@@ -59,6 +86,7 @@ func NewIn(words ...string) *reactive.Charm {
 }
 
 type prometheus struct {
+	options Options
 	words   []string
 	running flags.Flag
 	stopped flags.Flag
@@ -108,11 +136,11 @@ func (p *prometheus) run(ctx context.Context, h *reactive.Hook) error {
 	if err != nil {
 		return err
 	}
-	if err := daemon.Client().AwaitReady(ctx, 30*time.Second, ended); err != nil {
+	if err := p.options.Server(daemon).AwaitReady(ctx, 30*time.Second, ended); err != nil {
 		return fmt.Errorf("cannot start the server: %w: %s", err, server.LastWords(ctx))
 	}
 	if started {
-		version, err := daemon.Client().Version(ctx)
+		version, err := p.options.Server(daemon).Version(ctx)
 		if err != nil {
 			return err
 		}
@@ -140,7 +168,7 @@ func (p *prometheus) apply(ctx context.Context, h *reactive.Hook) error {
 		Certificates: prometheusmanual.CertDir{Path: filepath.Join(daemon.Dir, "certs")},
 		Policy:       prometheusmanual.Policy{Trusted: strings.Fields(options.Trusted)},
 		Validator:    validator(daemon),
-		Server:       daemon.Client(),
+		Server:       p.options.Server(daemon),
 	})
 	return err
 }
@@ -216,13 +244,13 @@ func (p *prometheus) daemon(h *reactive.Hook, options config) (promserver.Daemon
 	return daemon, err
 }
 
-func (p *prometheus) service(h *reactive.Hook, options config, daemon promserver.Daemon) service.Service {
-	return service.Service{
+func (p *prometheus) service(h *reactive.Hook, options config, daemon promserver.Daemon) service.Runner {
+	return p.options.Runner(service.Service{
 		Manager: options.ServiceManager,
 		Name:    "prometheus-" + strings.ReplaceAll(h.Unit(), "/", "-"),
 		Dir:     daemon.Dir,
 		Command: daemon.Command(),
-	}
+	})
 }
 
 // validator asks the promtool that came with the server, if it has one.

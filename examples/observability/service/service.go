@@ -17,6 +17,14 @@ import (
 	"github.com/google/renameio/v2"
 )
 
+// A Runner keeps a workload running: a [Service] does, and tests have one that
+// starts nothing. Its methods are described there.
+type Runner interface {
+	Ensure(ctx context.Context) (started bool, ended <-chan error, err error)
+	Remove(ctx context.Context) error
+	LastWords(ctx context.Context) string
+}
+
 // Service is a workload.
 type Service struct {
 	// Manager is "systemd", "process", or "auto" for systemd where it runs.

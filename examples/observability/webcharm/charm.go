@@ -25,9 +25,29 @@ func New() *reactive.Charm { return NewIn() }
 
 // NewIn makes the charm of a program that has its command line behind the given
 // words.
-func NewIn(words ...string) *reactive.Charm {
+func NewIn(words ...string) *reactive.Charm { return NewWith(Options{}, words...) }
+
+// Options are what a program may put in the place of what the charm has.
+type Options struct {
+	// Runner, if set, returns what keeps the web application running instead of
+	// the machine. It has the file of its option --ports written.
+	Runner func(service.Service) service.Runner
+	// Healthy, if set, says whether the web application serves at an URL,
+	// instead of getting it.
+	Healthy func(ctx context.Context, url string) error
+}
+
+// NewWith is NewIn with parts of another program.
+func NewWith(o Options, words ...string) *reactive.Charm {
+	if o.Runner == nil {
+		o.Runner = func(s service.Service) service.Runner { return s }
+	}
+	if o.Healthy == nil {
+		o.Healthy = healthy
+	}
 	charm := reactive.New("web")
 	w := &web{
+		options:   o,
 		words:     words,
 		certified: charm.Flag("web.certified"),
 		serving:   charm.Flag("web.serving"),
@@ -60,6 +80,7 @@ func NewIn(words ...string) *reactive.Charm {
 }
 
 type web struct {
+	options   Options
 	words     []string
 	certified flags.Flag
 	serving   flags.Flag
@@ -129,7 +150,7 @@ func (w *web) serve(ctx context.Context, h *reactive.Hook) error {
 	if err != nil {
 		return err
 	}
-	at, err := awaitServing(ctx, h.Path("run/ports.json"), ended)
+	at, err := awaitServing(ctx, h.Path("run/ports.json"), ended, w.options.Healthy)
 	if err != nil {
 		return fmt.Errorf("cannot start the web application: %w: %s", err, app.LastWords(ctx))
 	}
@@ -142,21 +163,21 @@ func (w *web) serve(ctx context.Context, h *reactive.Hook) error {
 	return nil
 }
 
-func (w *web) service(ctx context.Context, h *reactive.Hook) (service.Service, error) {
+func (w *web) service(ctx context.Context, h *reactive.Hook) (service.Runner, error) {
 	options, err := reactive.DecodeConfig[config](ctx, h)
 	if err != nil {
-		return service.Service{}, err
+		return nil, err
 	}
 	address, err := options.address(h.Unit())
 	if err != nil {
-		return service.Service{}, err
+		return nil, err
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return service.Service{}, fmt.Errorf("cannot find this program: %w", err)
+		return nil, fmt.Errorf("cannot find this program: %w", err)
 	}
 	command := append([]string{program}, w.words...)
-	return service.Service{
+	return w.options.Runner(service.Service{
 		Manager: options.ServiceManager,
 		Name:    "web-" + strings.ReplaceAll(h.Unit(), "/", "-"),
 		Dir:     h.Path("run"),
@@ -169,7 +190,7 @@ func (w *web) service(ctx context.Context, h *reactive.Hook) (service.Service, e
 			"--ports="+h.Path("run/ports.json"),
 			"--peers="+h.Path("run/peers.json"),
 		),
-	}, nil
+	}), nil
 }
 
 // openPorts opens the ports that the application has now, and closes those

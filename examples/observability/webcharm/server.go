@@ -147,14 +147,13 @@ func listen(address string, port, before int) (net.Listener, error) {
 func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 // awaitServing waits until the application serves, and returns where.
-func awaitServing(ctx context.Context, portsFile string, ended <-chan error) (ports, error) {
-	client := http.Client{Timeout: time.Second}
+func awaitServing(ctx context.Context, portsFile string, ended <-chan error, healthy func(ctx context.Context, url string) error) (ports, error) {
 	deadline := time.NewTimer(30 * time.Second)
 	defer deadline.Stop()
 	for {
 		at, err := readPorts(portsFile)
 		if err == nil {
-			err = get(ctx, &client, fmt.Sprintf("http://%s/healthz", net.JoinHostPort(at.Host, strconv.Itoa(at.HTTP))))
+			err = healthy(ctx, fmt.Sprintf("http://%s/healthz", net.JoinHostPort(at.Host, strconv.Itoa(at.HTTP))))
 		}
 		if err == nil {
 			return at, nil
@@ -171,7 +170,9 @@ func awaitServing(ctx context.Context, portsFile string, ended <-chan error) (po
 	}
 }
 
-func get(ctx context.Context, client *http.Client, url string) error {
+// healthy gets an URL, for what it says of the application.
+func healthy(ctx context.Context, url string) error {
+	client := http.Client{Timeout: time.Second}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
