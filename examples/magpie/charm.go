@@ -24,7 +24,14 @@ import (
 // reportFile is where, in the charm directory, the last report is kept.
 const reportFile = "report.json"
 
+// options are what a test may put in the place of what the charm has.
+type options struct {
+	// service makes the service of the responder.
+	service func(manager, unit, charmDir string) (service, error)
+}
+
 type charm struct {
+	options options
 	peers   *magpie.Peers
 	metrics *prometheusmanual.Provider
 
@@ -33,9 +40,13 @@ type charm struct {
 }
 
 // New makes the charm.
-func New() *reactive.Charm {
+func New() *reactive.Charm { return newWith(options{service: newService}) }
+
+// newWith makes the charm with parts of a test.
+func newWith(o options) *reactive.Charm {
 	c := reactive.New("magpie")
 	m := &charm{
+		options: o,
 		peers:   magpie.NewPeers(c, "magpie"),
 		metrics: prometheusmanual.NewProvider(c, "metrics"),
 		serving: c.Flag("magpie.serving"),
@@ -78,7 +89,7 @@ func (m *charm) serve(ctx context.Context, h *reactive.Hook) error {
 	if err != nil {
 		return reactive.Blocked(err.Error())
 	}
-	service, err := newService(s.ServiceManager, h.Unit(), h.CharmDir())
+	service, err := m.options.service(s.ServiceManager, h.Unit(), h.CharmDir())
 	if err != nil {
 		return reactive.Blocked(err.Error())
 	}
@@ -97,7 +108,7 @@ func (m *charm) stop(ctx context.Context, h *reactive.Hook) error {
 	if err != nil {
 		return err
 	}
-	service, err := newService(s.ServiceManager, h.Unit(), h.CharmDir())
+	service, err := m.options.service(s.ServiceManager, h.Unit(), h.CharmDir())
 	if err != nil {
 		return err
 	}
