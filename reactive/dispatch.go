@@ -55,7 +55,7 @@ type run struct {
 
 	endpoints []*Endpoint
 	bagsMu    sync.Mutex
-	bags      map[bagID]map[string]string
+	bags      map[bagID]*readBag
 
 	phase    phase
 	byFlag   map[flags.Flag][]int
@@ -162,7 +162,7 @@ func (r *run) dispatch(ctx context.Context) error {
 	c.run = r
 	defer func() { c.run = nil }()
 
-	r.bags = make(map[bagID]map[string]string)
+	r.bags = make(map[bagID]*readBag)
 	for _, ep := range c.Endpoints() {
 		ep.run = r
 		ep.relations = NewKeyList((*Relation).ID)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/charmed-go/charms/charmfile"
 )
@@ -176,24 +177,33 @@ func (r *run) readApp(ctx context.Context, relation, app string) (map[string]str
 // read returns a databag, which is read once in a hook.
 func (r *run) read(ctx context.Context, id bagID) (map[string]string, error) {
 	r.bagsMu.Lock()
-	data, ok := r.bags[id]
+	bag := r.bags[id]
+	if bag == nil {
+		bag = &readBag{}
+		r.bags[id] = bag
+	}
 	r.bagsMu.Unlock()
-	if ok {
-		return data, nil
+	bag.mu.Lock()
+	defer bag.mu.Unlock()
+	if bag.data != nil {
+		return bag.data, nil
 	}
 	var err error
 	if id.app {
-		data, err = r.tools.RelationGetApp(ctx, id.relation, id.name)
+		bag.data, err = r.tools.RelationGetApp(ctx, id.relation, id.name)
 	} else {
-		data, err = r.tools.RelationGet(ctx, id.relation, id.name)
+		bag.data, err = r.tools.RelationGet(ctx, id.relation, id.name)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil && bag.data == nil {
+		bag.data = map[string]string{}
 	}
-	r.bagsMu.Lock()
-	r.bags[id] = data
-	r.bagsMu.Unlock()
-	return data, nil
+	return bag.data, err
+}
+
+// readBag is a databag that was read, or is being read.
+type readBag struct {
+	mu   sync.Mutex
+	data map[string]string // nil until it is read
 }
 
 // fetch reads the databags of many units, in one go where the transport can.

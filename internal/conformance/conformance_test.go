@@ -77,36 +77,69 @@ func vectorsDir() string {
 // "FAMILY: N passed, M failed, K skipped".
 func TestVectors(t *testing.T) {
 	for _, family := range families {
-		t.Run(family.name, func(t *testing.T) {
-			lines, err := readVectors(vectorsDir(), family.name)
-			if err != nil {
-				t.Fatal(err)
+		t.Run(family.name, func(t *testing.T) { runFamily(t, family.name, family.name, family.run, 1) })
+	}
+}
+
+// TestTransports runs the families whose charms use hook tools over both
+// transports: every vector over the agent's socket, and over executed tools,
+// which takes a hundred times as long, every fiftieth, or every one if
+// CONFORMANCE_EXEC is "all".
+func TestTransports(t *testing.T) {
+	for _, way := range []struct {
+		transport string
+		every     int
+	}{{"socket", 1}, {"exec", 50}} {
+		if testing.Short() {
+			way.every *= 20
+		}
+		if os.Getenv("CONFORMANCE_EXEC") == "all" {
+			way.every = 1
+		}
+		for _, family := range families {
+			switch family.name {
+			case "reactive", "request_response", "prometheus_manual", "magpie", "loadbalancer":
+				t.Run(way.transport+"/"+family.name, func(t *testing.T) {
+					t.Setenv(transportEnv, way.transport)
+					runFamily(t, family.name, family.name+" by "+way.transport, family.run, way.every)
+				})
 			}
-			passed, failed, skipped := 0, 0, 0
-			for _, line := range lines {
-				var h header
-				if err := json.Unmarshal(line, &h); err != nil {
-					t.Fatalf("cannot read a vector of family %s: %v", family.name, err)
-				}
-				if h.ID = cmp.Or(h.ID, h.Story); h.ID == "" {
-					t.Fatalf("family %s has a vector without an id", family.name)
-				}
-				if deviation(h) != "" {
-					skipped++
-					continue
-				}
-				if t.Run(h.ID, func(t *testing.T) { family.run(t, line) }) {
-					passed++
-				} else {
-					failed++
-				}
-			}
-			t.Logf("%s: %d passed, %d failed, %d skipped", family.name, passed, failed, skipped)
-			fmt.Printf("%s: %d passed, %d failed, %d skipped\n", family.name, passed, failed, skipped)
-			if passed+failed == 0 {
-				t.Errorf("family %s ran no vector", family.name)
-			}
-		})
+		}
+	}
+}
+
+// runFamily runs every so-manieth vector of a family.
+func runFamily(t *testing.T, family, title string, run func(t *testing.T, line []byte), every int) {
+	lines, err := readVectors(vectorsDir(), family)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed, failed, skipped := 0, 0, 0
+	for i, line := range lines {
+		if i%every != 0 {
+			continue
+		}
+		var h header
+		if err := json.Unmarshal(line, &h); err != nil {
+			t.Fatalf("cannot read a vector of family %s: %v", family, err)
+		}
+		if h.ID = cmp.Or(h.ID, h.Story); h.ID == "" {
+			t.Fatalf("family %s has a vector without an id", family)
+		}
+		if deviation(h) != "" {
+			skipped++
+			continue
+		}
+		if t.Run(h.ID, func(t *testing.T) { run(t, line) }) {
+			passed++
+		} else {
+			failed++
+		}
+	}
+	t.Logf("%s: %d passed, %d failed, %d skipped", title, passed, failed, skipped)
+	fmt.Printf("%s: %d passed, %d failed, %d skipped\n", title, passed, failed, skipped)
+	if passed+failed == 0 {
+		t.Errorf("family %s ran no vector", family)
 	}
 }
 

@@ -180,13 +180,17 @@ func (e *Engine) URL() string { return e.url }
 func (e *Engine) Client() *promserver.Client { return &promserver.Client{URL: e.url} }
 
 // Reload reads the configuration again. See [prometheusmanual.Server].
-func (e *Engine) Reload(ctx context.Context) error {
+func (e *Engine) Reload(ctx context.Context) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
-	e.loaded.Set(0)
+	defer func() {
+		if err != nil {
+			e.loaded.Set(0)
+		}
+	}()
 	loaded, err := config.LoadFile(e.opts.ConfigFile, false, e.opts.Logger)
 	if err != nil {
 		return prometheusmanual.NewInvalidError(err.Error())
