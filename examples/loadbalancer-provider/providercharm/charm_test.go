@@ -374,6 +374,30 @@ func TestKeyStaysOutOfJournals(t *testing.T) {
 	}
 }
 
+// TestCertificateWithoutUse: a certificate that would not be served is refused,
+// field by field.
+func TestCertificateWithoutUse(t *testing.T) {
+	t.Parallel()
+	state := requested(newSite(t))
+	rel := state.Relations[0]
+	cert, key := certificate(t)
+	request, err := loadbalancer.ParseRequest(rel.RemoteAppData["request_web"])
+	must(t, err)
+	request.TLSCert, request.TLSKey = &cert, new(loadbalancer.Secret(key))
+	wire, err := request.Sent().Wire()
+	must(t, err)
+	state.Relations[0].RemoteAppData["request_web"] = wire
+	p := &proxies{byDir: make(map[string]*inprocess.Driver)}
+	t.Cleanup(p.close)
+	result := reactivetest.Run(t, hookCharm(t.TempDir(), p, nil), state, reactivetest.RelationChanged(rel, "web/0"))
+	response := result.State.Relations[0].LocalAppData["response_web"]
+	for _, want := range []string{`"error": "unsupported"`, `"tls_cert": `, `"tls_key": `} {
+		if !strings.Contains(response, want) {
+			t.Errorf("the response has no %s: %s", want, response)
+		}
+	}
+}
+
 // certificate makes a certificate and its key, as PEM.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()

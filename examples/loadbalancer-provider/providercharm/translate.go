@@ -105,6 +105,14 @@ func translate(ctx context.Context, in *loadbalancer.Incoming, at addresses, c d
 		if in.TLSKey != nil {
 			w.VIP.TLS.Key = flow.NewSecret([]byte(in.TLSKey.Reveal()))
 		}
+	} else {
+		// Nothing that is asked for is passed over in silence.
+		if in.TLSCert != nil {
+			wrong(loadbalancer.FieldTLSCert, "there is no use for it without tls_termination")
+		}
+		if in.TLSKey != nil {
+			wrong(loadbalancer.FieldTLSKey, "there is no use for it without tls_termination")
+		}
 	}
 	if in.Sticky {
 		w.Persistence = distributor.SourceIPPersistence
