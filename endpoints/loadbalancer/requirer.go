@@ -122,7 +122,9 @@ func (r *Requirer) load(ctx context.Context, h *reactive.Hook) error {
 
 func (r *Requirer) manage(ctx context.Context, h *reactive.Hook) error {
 	if inOwnHook(r.Endpoint, h) {
-		if !r.available && r.state.WasAvailable {
+		// Any hook may have acknowledged a response, also one in which the provider
+		// was not noticed to be there.
+		if !r.available && (r.state.WasAvailable || !r.reference) {
 			clear(r.state.ResponseHashes)
 		}
 		r.state.WasAvailable, r.state.WasResponseAvailable = r.available, r.available

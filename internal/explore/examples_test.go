@@ -189,15 +189,6 @@ func unrelate(a, b string) explore.Step {
 	return func(m *jujusim.Model) error { return m.RemoveRelation(a, b) }
 }
 
-// startedBug is why what follows the start of an application is not compared
-// for now.
-const startedBug = "open ports and the server's version: a charm sees to them only in the hook that started its application, " +
-	"and one that is killed then leaves them out for good"
-
-func afterStart(i explore.Item) bool {
-	return i.Kind == "ports" || i.Kind == "version"
-}
-
 // seenFlag matches flags that stay after a relation that a unit has seen.
 var seenFlag = regexp.MustCompile(`^reactive\.states\.endpoint\.metrics\.(changed|departed)`)
 
@@ -220,7 +211,7 @@ func TestExamplesInManyOrders(t *testing.T) {
 			relate("site", "lb"), relate("shop", "lb"),
 			configure("site", map[string]any{"port": 8081, "sticky": true}),
 			scale("site", 3), scale("lb", 1), unrelate("shop", "lb"), scale("site", 2),
-		}, ignore: afterStart, because: startedBug},
+		}},
 		"web": {steps: []explore.Step{
 			deployExample("web", exampleWeb(), jujusim.DeployOptions{Units: 2}),
 			deployExample("lb", exampleProvider(), jujusim.DeployOptions{}),
@@ -228,7 +219,7 @@ func TestExamplesInManyOrders(t *testing.T) {
 			relate("web:loadbalancer", "lb"), relate("web:metrics", "prometheus"),
 			configure("web", map[string]any{"http-port": 8081, "scrape-interval": "20s"}),
 			scale("web", 3), scale("web", 2),
-		}, ignore: afterStart, because: startedBug},
+		}},
 		"prometheus": {steps: []explore.Step{
 			deployExample("prometheus", examplePrometheus(), embedded),
 			deploy("scraped", "provides: {metrics: {interface: prometheus-manual}}\n", scraped, 2),
@@ -237,8 +228,8 @@ func TestExamplesInManyOrders(t *testing.T) {
 			configure("prometheus", map[string]any{"scrape-interval": "30s"}),
 			scale("scraped", 3), unrelate("prometheus", "other"), scale("scraped", 1),
 		}, ignore: func(i explore.Item) bool {
-			return afterStart(i) || strings.HasPrefix(i.Owner, "other/") && i.Kind == "state" && seenFlag.MatchString(i.Key)
-		}, because: startedBug + "; flags of other/0: whether it saw its relation before that was removed is chance"},
+			return strings.HasPrefix(i.Owner, "other/") && i.Kind == "state" && seenFlag.MatchString(i.Key)
+		}, because: "flags of other/0: whether it saw its relation before that was removed is chance"},
 	}
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
 		t.Run(name, func(t *testing.T) {

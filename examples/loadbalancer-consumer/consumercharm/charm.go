@@ -109,11 +109,10 @@ func (c *consumer) serve(ctx context.Context, h *reactive.Hook) error {
 	if err != nil {
 		return err
 	}
-	if !started {
-		return nil
-	}
-	if err := c.options.Await(ctx, at, ended); err != nil {
-		return fmt.Errorf("cannot start the web application: %w: %s", err, app.LastWords(ctx))
+	if started {
+		if err := c.options.Await(ctx, at, ended); err != nil {
+			return fmt.Errorf("cannot start the web application: %w: %s", err, app.LastWords(ctx))
+		}
 	}
 	return c.openPort(ctx, h)
 }
@@ -141,6 +140,11 @@ func await(ctx context.Context, at string, ended <-chan error) error {
 func (c *consumer) openPort(ctx context.Context, h *reactive.Hook) error {
 	options, err := reactive.DecodeConfig[config](ctx, h)
 	if err != nil {
+		return err
+	}
+	// Not only in the hook that started the application: what that opened is
+	// lost, and this memory too, if it was killed.
+	if news, err := h.DataChanged("web.port", options.Port); err != nil || !news {
 		return err
 	}
 	opened, err := h.Tools().OpenedPorts(ctx)

@@ -132,18 +132,23 @@ func (p *prometheus) run(ctx context.Context, h *reactive.Hook) error {
 		return err
 	}
 	server := p.service(h, options, daemon)
-	started, ended, err := server.Ensure(ctx)
+	_, ended, err := server.Ensure(ctx)
 	if err != nil {
 		return err
 	}
 	if err := p.options.Server(daemon).AwaitReady(ctx, 30*time.Second, ended); err != nil {
 		return fmt.Errorf("cannot start the server: %w: %s", err, server.LastWords(ctx))
 	}
-	if started {
-		version, err := p.options.Server(daemon).Version(ctx)
-		if err != nil {
-			return err
-		}
+	version, err := p.options.Server(daemon).Version(ctx)
+	if err != nil {
+		return err
+	}
+	// The hook that started it may have been killed before it said so.
+	news, err := h.DataChanged("prometheus.version", version)
+	if err != nil {
+		return err
+	}
+	if news {
 		if err := h.Tools().SetApplicationVersion(ctx, version); err != nil {
 			return err
 		}

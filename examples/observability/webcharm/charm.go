@@ -146,7 +146,7 @@ func (w *web) serve(ctx context.Context, h *reactive.Hook) error {
 	if err != nil {
 		return err
 	}
-	started, ended, err := app.Ensure(ctx)
+	_, ended, err := app.Ensure(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,13 @@ func (w *web) serve(ctx context.Context, h *reactive.Hook) error {
 	if err != nil {
 		return fmt.Errorf("cannot start the web application: %w: %s", err, app.LastWords(ctx))
 	}
-	if started {
+	// Not only in the hook that started it: what that opened is lost, and this
+	// memory too, if it was killed.
+	news, err := h.DataChanged("web.ports", at)
+	if err != nil {
+		return err
+	}
+	if news {
 		if err := w.openPorts(ctx, h, at); err != nil {
 			return err
 		}
