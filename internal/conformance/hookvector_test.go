@@ -222,6 +222,7 @@ func (r *hookRunner) run(t testing.TB, step *vectorStep, newCharm func() *reacti
 		if err := a.Serve(filepath.Join(dir, "s")); err != nil {
 			t.Fatal(err)
 		}
+		defer a.Close()
 		process.Tools = nil
 	}
 	process.Env = append(a.Env(), hooktool.TransportEnv+"="+transport)
