@@ -43,7 +43,7 @@ func (c *Cache) prepare(a *Agent) {
 
 // bag returns a copy of a remote bag, from the cache if it is there. Bags of
 // units that are no members, and those of applications, are read anew in each
-// execution, as a real agent was seen to do (JUJU-RULES, C).
+// execution, as a real agent was seen to do.
 func (c *Cache) bag(a *Agent, r *relation, name string) model.Bag {
 	keep := c != nil && strings.Contains(name, "/") && r.IsMember(a.m, a.x.Unit, name)
 	if !keep {
