@@ -247,6 +247,9 @@ func (j *journal) write(ctx context.Context, v any) error {
 
 func (j *journal) close() {
 	if j.file != nil {
+		// Said, not left to Close: a program that is just being started elsewhere
+		// in this process holds a copy of the file for a moment.
+		_ = syscall.Flock(int(j.file.Fd()), syscall.LOCK_UN)
 		j.file.Close()
 	}
 }
