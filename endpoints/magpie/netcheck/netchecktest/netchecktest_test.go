@@ -1,7 +1,9 @@
 package netchecktest_test
 
 import (
+	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -54,6 +56,42 @@ func TestNetwork(t *testing.T) {
 	for _, n := range names {
 		if strings.Contains(string(list), n) {
 			t.Errorf("namespace %s is left behind", n)
+		}
+	}
+}
+
+// TestStale has tests that start at once after one that was killed: each
+// clears what it left, and none fails because another was faster.
+func TestStale(t *testing.T) {
+	t.Parallel()
+	netchecktest.New(t, 0) // says or skips where there can be no namespaces
+	killed := exec.Command("true")
+	if err := killed.Run(); err != nil {
+		t.Fatal(err)
+	}
+	var stale []string
+	for i := range 8 {
+		name := fmt.Sprintf("nckt%d-STALE-%d", killed.ProcessState.Pid(), i)
+		if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		stale = append(stale, name)
+	}
+	t.Run("at once", func(t *testing.T) {
+		for i := range 6 {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				netchecktest.New(t, 0)
+			})
+		}
+	})
+	list, err := exec.Command("ip", "netns", "list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range stale {
+		if strings.Contains(string(list), name) {
+			t.Errorf("stale namespace %s is left behind", name)
 		}
 	}
 }
