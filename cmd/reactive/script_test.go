@@ -37,7 +37,9 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			// The Go tool's caches are the user's: scripts build real charms.
-			for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
+			// A new charm's modules are this one's, but the Go tool may want more
+			// of their go.mod files than it needed here.
+			for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY"} {
 				v, err := goEnv(name)
 				if err != nil {
 					return err
@@ -45,8 +47,6 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, v)
 			}
 			env.Setenv("GOFLAGS", "-mod=mod")
-			// All that a new charm needs this module needs as well.
-			env.Setenv("GOPROXY", "off")
 			env.Setenv("REPO", repo)
 			return nil
 		},

@@ -128,6 +128,15 @@ func render(opts Options) ([]rendered, error) {
 		Ident: strings.ToLower(words[0]) + strings.Join(words[1:], "") + "Charm",
 	}
 	files := []rendered{{"go.mod", []byte(goMod(opts))}}
+	if opts.Replace != "" {
+		// A charm needs nothing that the framework does not: with its sums the Go
+		// tool has no need to ask for them over the network.
+		sums, err := os.ReadFile(filepath.Join(opts.Replace, "go.sum"))
+		if err != nil {
+			return nil, fmt.Errorf("cannot make the charm: %w", err)
+		}
+		files = append(files, rendered{"go.sum", sums})
+	}
 	err := fs.WalkDir(templates, "template", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
