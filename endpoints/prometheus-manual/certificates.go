@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 )
@@ -153,7 +154,7 @@ func (d CertDir) Write(files []File) (written []string, err error) {
 		if filepath.Dir(file.Path) != filepath.Clean(d.Path) {
 			return written, fmt.Errorf("cannot write certificate file %s: it is not in %s", file.Path, d.Path)
 		}
-		if isFile(file.Path, file.data) {
+		if isFile(file.Path, file.data, gid) {
 			continue
 		}
 		if err := writeFile(file.Path, file.data, gid); err != nil {
@@ -216,9 +217,12 @@ func (d CertDir) create(gid int) error {
 }
 
 // isFile reports whether the file is there as writeFile leaves it.
-func isFile(path string, data []byte) bool {
+func isFile(path string, data []byte, gid int) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode() != fileMode {
+		return false
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && gid >= 0 && (owner.Uid != 0 || owner.Gid != uint32(gid)) {
 		return false
 	}
 	current, err := os.ReadFile(path)

@@ -151,7 +151,11 @@ func (c *checker) httpClient(key, path string, v any) error {
 		if c.policy.OAuth2 {
 			return c.object(path, v, c.oauth2)
 		}
-	case "proxy_url", "no_proxy", "proxy_connect_header":
+	case "proxy_url":
+		if c.policy.Proxy {
+			return c.url(path, v, "http", "https", "socks5", "socks5h")
+		}
+	case "no_proxy", "proxy_connect_header":
 		if c.policy.Proxy {
 			return nil
 		}
@@ -170,7 +174,7 @@ func (c *checker) oauth2(key, path string, v any) error {
 	case "client_id", "client_secret", "scopes", "endpoint_params":
 		return nil
 	case "token_url":
-		return c.url(path, v)
+		return c.url(path, v, "http", "https")
 	case "tls_config", "proxy_url", "no_proxy", "proxy_connect_header":
 		return c.httpClient(key, path, v)
 	}
@@ -231,7 +235,7 @@ func (c *checker) kubernetes(path string, v any) error {
 	return c.object(path, v, func(key, path string, v any) error {
 		switch key {
 		case "api_server":
-			return c.url(path, v)
+			return c.url(path, v, "http", "https")
 		case "role":
 			return nil
 		case "namespaces":
@@ -251,7 +255,7 @@ func (c *checker) httpDiscovery(path string, v any) error {
 	return c.object(path, v, func(key, path string, v any) error {
 		switch key {
 		case "url":
-			return c.url(path, v)
+			return c.url(path, v, "http", "https")
 		case "refresh_interval":
 			return c.duration(path, v)
 		}
@@ -260,7 +264,7 @@ func (c *checker) httpDiscovery(path string, v any) error {
 }
 
 // consul takes server and token from the server's environment where a section
-// leaves them out.
+// leaves them out, and a server can be a socket of the server's host.
 func (c *checker) consul(path string, v any) error {
 	section, _ := v.(map[string]any)
 	for _, key := range []string{"server", "token"} {
@@ -272,6 +276,12 @@ func (c *checker) consul(path string, v any) error {
 		"tag_separator", "scheme", "username", "password", "allow_stale", "services", "tags", "node_meta",
 		"filter", "health_filter")
 	return c.object(path, v, func(key, path string, v any) error {
+		switch {
+		case key == "server" && strings.Contains(text(v), "://"):
+			return c.url(path, v, "http", "https")
+		case key == "server":
+			return c.address(path, text(v))
+		}
 		if err := plain(key, path, v); err == nil || key == "refresh_interval" {
 			return err
 		}
@@ -289,23 +299,26 @@ func (c *checker) foreign(key, path string, v any) error {
 		return c.httpClient(key, path, v)
 	case "refresh_interval":
 		return c.duration(path, v)
-	case "proxy_from_environment":
-		return c.notAllowed(path)
 	}
-	if strings.HasSuffix(key, "file") || strings.HasSuffix(key, "files") ||
+	return c.foreignPart(key, path, v)
+}
+
+// foreignPart is foreign below the top of a section, where nothing is replaced
+// that stands for a certificate.
+func (c *checker) foreignPart(key, path string, v any) error {
+	if key == "proxy_from_environment" || strings.HasSuffix(key, "file") || strings.HasSuffix(key, "files") ||
 		strings.HasSuffix(key, "_path") || strings.HasSuffix(key, "_ref") {
 		return c.notAllowed(path)
 	}
 	switch v := v.(type) {
+	case string:
+		if strings.HasPrefix(strings.ToLower(v), "unix:") {
+			return c.refuse(path, "is a socket of the server's host")
+		}
 	case map[string]any:
-		return c.fields(path, v, c.foreign)
+		return c.fields(path, v, c.foreignPart)
 	case []any:
-		return c.each(path, v, func(path string, e any) error {
-			if e, ok := e.(map[string]any); ok {
-				return c.fields(path, e, c.foreign)
-			}
-			return nil
-		})
+		return c.each(path, v, func(path string, e any) error { return c.foreignPart("", path, e) })
 	}
 	return nil
 }
@@ -340,14 +353,22 @@ func (c *checker) target(path string, v any) error {
 	if c.relabels {
 		return nil
 	}
-	host, port := target, ""
-	if h, p, err := net.SplitHostPort(target); err == nil {
+	return c.address(path, target)
+}
+
+// address checks that it is a host, with or without a port.
+func (c *checker) address(path, address string) error {
+	host, port := address, ""
+	if h, p, err := net.SplitHostPort(address); err == nil {
 		host, port = h, p
 	}
 	n, err := strconv.Atoi(port)
-	if port != "" && (err != nil || n < 1 || n > 65535) || host == "" ||
-		strings.ContainsFunc(host, func(r rune) bool { return unicode.IsSpace(r) || r == '/' || r == '@' }) {
-		return c.refuse(path, "%s is not host:port", printable(target))
+	switch {
+	case strings.Contains(address, "@"): // before which there may be a password
+		return c.refuse(path, "is not host:port")
+	case port != "" && (err != nil || n < 1 || n > 65535), host == "",
+		strings.ContainsFunc(host, func(r rune) bool { return unicode.IsSpace(r) || r == '/' }):
+		return c.refuse(path, "%s is not host:port", printable(address))
 	}
 	return nil
 }
@@ -431,10 +452,12 @@ func (c *checker) count(path string, v any) error {
 	return nil
 }
 
-func (c *checker) url(path string, v any) error {
+// url checks that it is a URL of one of these schemes. The server's own message
+// would quote one that it cannot read, with its password.
+func (c *checker) url(path string, v any, schemes ...string) error {
 	u, err := url.Parse(text(v))
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return c.refuse(path, "is not an http or https URL")
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
+		return c.refuse(path, "is not a URL of scheme %s", strings.Join(schemes, " or "))
 	}
 	return nil
 }

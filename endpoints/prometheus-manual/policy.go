@@ -270,20 +270,22 @@ func (c *checker) restrict(config map[string]any, application string) {
 // job's interval and timeout.
 func (c *checker) raiseIntervals(config map[string]any) (interval, timeout time.Duration) {
 	shortest := cmp.Or(c.policy.MinScrapeInterval, DefaultMinScrapeInterval)
-	raise := func(path string, section map[string]any, key string) {
-		if d, ok := parseDuration(text(section[key])); ok && 0 < d && d < shortest {
+	raise := func(path string, section map[string]any, key string, least time.Duration) {
+		if d, ok := parseDuration(text(section[key])); ok && least <= d && d < shortest {
 			section[key] = formatDuration(shortest)
 			c.note("%s is raised from %s to %s", path, formatDuration(d), section[key])
 		}
 	}
-	raise("scrape_interval", config, "scrape_interval")
+	// To scrape every 0 s is to scrape as often as the server does by default.
+	// A server that is to look at a service discovery every 0 s panics.
+	raise("scrape_interval", config, "scrape_interval", 1)
 	for _, key := range slices.Sorted(maps.Keys(config)) {
 		if !strings.HasSuffix(key, discoverySuffix) {
 			continue
 		}
 		for i, section := range list(config[key]) {
 			if fields, ok := section.(map[string]any); ok {
-				raise(fmt.Sprintf("%s[%d].refresh_interval", key, i), fields, "refresh_interval")
+				raise(fmt.Sprintf("%s[%d].refresh_interval", key, i), fields, "refresh_interval", 0)
 			}
 		}
 	}

@@ -216,6 +216,8 @@ func TestPolicyRefuses(t *testing.T) {
 		{"discovery CA file", obj("http_sd_configs", section("url", "http://x/", "tls_config", obj("ca_file", "/x"))), "http_sd_configs[0].tls_config.ca_file"},
 		{"second section", obj("http_sd_configs", []any{obj("url", "http://x/"), obj("url", "http://x/", "proxy_url", "http://y")}), "http_sd_configs[1].proxy_url"},
 		{"consul environment", obj("consul_sd_configs", section("server", "x:8500")), "consul_sd_configs[0].token"},
+		{"consul socket", obj("consul_sd_configs", section("server", "unix:///run/x.sock", "token", "t")), "consul_sd_configs[0].server"},
+		{"consul server", obj("consul_sd_configs", section("server", "x:y", "token", "t")), "consul_sd_configs[0].server"},
 		{"ec2", obj("ec2_sd_configs", section("profile", "admin")), "ec2_sd_configs"},
 		{"docker socket", obj("docker_sd_configs", section("host", "unix:///var/run/docker.sock")), "docker_sd_configs"},
 		{"proxy", obj("proxy_url", "http://10.0.0.9"), "proxy_url"},
@@ -270,6 +272,9 @@ func TestPolicyRefusesRequests(t *testing.T) {
 		{"newline in name", func(r *prometheusmanual.Request) { r.JobName = "a\nb" }, "job_name"},
 		{"long ID", func(r *prometheusmanual.Request) { r.ID = strings.Repeat("x", 300) }, "request_id"},
 		{"data is a list", func(r *prometheusmanual.Request) { r.JobData = []any{} }, "job_data"},
+		{"password in a target", func(r *prometheusmanual.Request) {
+			r.JobData = obj("static_configs", section("targets", []any{"u:s3cret@10.0.0.1"}))
+		}, "static_configs[0].targets[0]"},
 		{"CA is no PEM", func(r *prometheusmanual.Request) { r.CACert = "s3cret" }, "ca_cert"},
 		{"CA with a key", func(r *prometheusmanual.Request) { r.CACert = ca.PEM + key }, "ca_cert"},
 		{"huge CA", func(r *prometheusmanual.Request) { r.CACert = strings.Repeat("x", 65<<10) }, "ca_cert"},
@@ -283,6 +288,9 @@ func TestPolicyRefusesRequests(t *testing.T) {
 			job := jobWith(nil)
 			test.change(&job.Request)
 			policy := prometheusmanual.Policy{Trusted: []string{"evil"}}
+			if test.name == "password in a target" {
+				policy.Trusted = nil
+			}
 			_, err := policy.Accept(job, prometheusmanual.Global{}, "/certs")
 			var refusal *prometheusmanual.Refusal
 			if !errors.As(err, &refusal) || refusal.Field != test.field {
@@ -324,14 +332,28 @@ func TestPolicyOptions(t *testing.T) {
 			obj("scaleway_sd_configs", section("secret_key_file", "/x")), "scaleway_sd_configs[0].secret_key_file"},
 		{"file discovery", prometheusmanual.Policy{Discovery: []string{"file"}},
 			obj("file_sd_configs", section("files", []any{"/x"})), "file_sd_configs[0].files"},
+		{"a file deep in ec2", prometheusmanual.Policy{Discovery: []string{"ec2"}},
+			obj("ec2_sd_configs", section("filters", []any{[]any{obj("tls_config", obj("ca_file", "/x"))}})),
+			"ec2_sd_configs[0].filters[0][0].tls_config.ca_file"},
+		{"a socket in docker", prometheusmanual.Policy{Discovery: []string{"docker"}},
+			obj("docker_sd_configs", section("host", "unix:///var/run/docker.sock")), "docker_sd_configs[0].host"},
+		{"proxy that is no URL", prometheusmanual.Policy{Proxy: true},
+			obj("proxy_url", "http://u:s3cret@[x"), "proxy_url"},
 		{"inline certificates", prometheusmanual.Policy{InlineCertificates: true},
 			obj("tls_config", obj("ca", "PEM")), ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := test.policy.Accept(jobWith(test.data), prometheusmanual.Global{}, "/certs")
+			job := jobWith(test.data)
+			if test.name == "a file deep in ec2" { // also where the request carries one
+				job.CACert = certtest.New(t).PEM
+			}
+			_, err := test.policy.Accept(job, prometheusmanual.Global{}, "/certs")
 			var refusal *prometheusmanual.Refusal
+			if err != nil && strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("the refusal shows what was sent: %v", err)
+			}
 			switch {
 			case test.field == "" && err != nil:
 				t.Error(err)
@@ -357,6 +379,7 @@ func TestPolicyRestricts(t *testing.T) {
 		"body_size_limit", "1GiB",
 		"metric_relabel_configs", section("target_label", "juju_application", "replacement", "victim"),
 		"http_sd_configs", section("url", "http://x/", "refresh_interval", "1ms"),
+		"dns_sd_configs", section("names", []any{"x"}, "refresh_interval", "0s"),
 	))
 	scrape, err := policy.Accept(job, prometheusmanual.Global{ScrapeTimeout: 20 * time.Second}, "/certs")
 	if err != nil {
@@ -366,7 +389,7 @@ func TestPolicyRestricts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"body_size_limit":"1048576B","honor_labels":false,` +
+	want := `{"body_size_limit":"1048576B","dns_sd_configs":[{"names":["x"],"refresh_interval":"5s"}],"honor_labels":false,` +
 		`"http_sd_configs":[{"refresh_interval":"5s","url":"http://x/"}],"job_name":"web-a1b2",` +
 		`"metric_relabel_configs":[{"replacement":"victim","target_label":"juju_application"},` +
 		`{"replacement":"evil","target_label":"juju_application"},{"replacement":"prod$$1","target_label":"juju_model"}],` +
@@ -378,7 +401,7 @@ func TestPolicyRestricts(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if len(scrape.Notes) != 5 {
+	if len(scrape.Notes) != 6 {
 		t.Errorf("notes: %q", scrape.Notes)
 	}
 	text, err := mustBase(t, "").RenderAlone(scrape)
