@@ -161,7 +161,7 @@ func stripGlobal(text []byte) []byte {
 func TestInvalidErrorShowsNoValue(t *testing.T) {
 	t.Parallel()
 	var err error = prometheusmanual.NewInvalidError(
-		"yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `s3cret` into config.plain\n  line 1: field x not found")
+		"yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `s3`cret` into config.plain\n  line 1: field x not found")
 	var invalid *prometheusmanual.InvalidError
 	if !errors.As(err, &invalid) || invalid.Reason != "cannot unmarshal !!str into config.plain; field x not found" {
 		t.Errorf("got %v", err)

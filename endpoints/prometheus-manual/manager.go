@@ -1,7 +1,6 @@
 package prometheusmanual
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -44,7 +43,8 @@ type Manager struct {
 
 	// TakeTimeout is how long the server may need to run a job after it has
 	// taken the configuration; by default 15 seconds. A server looks for new
-	// jobs every 5 seconds.
+	// jobs every 5 seconds, and some do not run a job before it has a target:
+	// that is waited for as long, but not again.
 	TakeTimeout time.Duration
 }
 
@@ -63,9 +63,10 @@ type Outcome struct {
 }
 
 // Apply makes jobs, and no others, the jobs of the server. When it returns
-// without an error, every job is either running in the server or refused, and
-// there is an outcome for each, in the order of jobs. A job that is refused
-// changes nothing for the others.
+// without an error, every job is either running in the server, as far as its
+// service discovery has found something to scrape, or refused, and there is an
+// outcome for each, in the order of jobs. A job that is refused changes nothing
+// for the others.
 //
 // An error says that it is not known what the server does, for example
 // because it does not answer; call Apply again later. If the server refuses
@@ -281,6 +282,9 @@ func (a *application) validate(ctx context.Context, accepted []candidate) ([]can
 		switch {
 		case errors.As(err, &invalid):
 			a.refuse(c.index, refuse(c.Job.JobName, "", "%s", invalid.Reason))
+		case err != nil && a.canValidate(ctx):
+			// The validator cannot cope with this job.
+			a.refuse(c.index, refuse(c.Job.JobName, "", "cannot be validated: %v", err))
 		case err != nil:
 			return nil, fmt.Errorf("cannot validate %v: %w", c.Job.Request, err)
 		default:
@@ -301,168 +305,11 @@ func (a *application) validateAlone(ctx context.Context, c candidate) error {
 	return a.Validator.Validate(ctx, text)
 }
 
-// settle gives the server all jobs, and if it refuses them together, those
-// that it takes one by one. It returns the jobs that the server runs.
-func (a *application) settle(ctx context.Context, jobs []candidate) ([]candidate, error) {
-	before := a.current
-	err := a.try(ctx, jobs)
-	var invalid *InvalidError
-	if errors.As(err, &invalid) {
-		jobs, err = a.settleOneByOne(ctx, jobs)
-	}
-	if errors.As(err, &invalid) && before != nil && !bytes.Equal(before, a.current) {
-		// Not even the jobs that it had: leave the server what it had, so
-		// that it can start again.
-		err = errors.Join(err, a.write(before))
-		err = errors.Join(err, a.reload(ctx))
-	}
-	if err != nil {
-		return nil, err
-	}
-	missing, err := a.awaitPools(ctx, jobs)
-	if err != nil || len(missing) == 0 {
-		return jobs, err
-	}
-	jobs = slices.DeleteFunc(jobs, func(c candidate) bool {
-		if !slices.Contains(missing, c.Name) {
-			return false
-		}
-		a.refuse(c.index, refuse(c.Job.JobName, "",
-			"the server took the configuration but does not run the job; its log says why"))
-		return true
-	})
-	return jobs, a.try(ctx, jobs)
-}
-
-func (a *application) settleOneByOne(ctx context.Context, jobs []candidate) ([]candidate, error) {
-	var kept, added []candidate
-	for _, c := range jobs {
-		if a.isNew(c) {
-			added = append(added, c)
-		} else {
-			kept = append(kept, c)
-		}
-	}
-	if err := a.try(ctx, kept); err != nil {
-		return nil, err
-	}
-	for _, c := range added {
-		err := a.try(ctx, append(slices.Clone(kept), c))
-		var invalid *InvalidError
-		switch {
-		case errors.As(err, &invalid):
-			a.refuse(c.index, refuse(c.Job.JobName, "", "%s", invalid.Reason))
-		case err != nil:
-			return nil, err
-		default:
-			kept = append(kept, c)
-		}
-	}
-	return kept, a.try(ctx, kept)
-}
-
-// try writes a configuration with these jobs and has the server load it.
-func (a *application) try(ctx context.Context, jobs []candidate) error {
-	scrapes := make([]Scrape, len(jobs))
-	for i, c := range jobs {
-		scrapes[i] = c.Scrape
-	}
-	text, err := a.base.Render(scrapes)
-	if err != nil {
-		return err
-	}
-	if bytes.Equal(text, a.current) {
-		if a.refusal != nil {
-			return a.refusal
-		}
-		return a.reloadIfMissing(ctx, jobs)
-	}
-	if a.Validator != nil {
-		if err := a.Validator.Validate(ctx, text); err != nil {
-			return err
-		}
-	}
-	if err := a.write(text); err != nil {
-		return err
-	}
-	return a.reload(ctx)
-}
-
-func (a *application) write(text []byte) error {
-	gid, err := lookupGroup(a.Certificates.Group)
+// canValidate reports whether the validator judges a configuration without jobs.
+func (a *application) canValidate(ctx context.Context) bool {
+	text, err := a.base.Render(nil)
 	if err == nil {
-		err = writeFile(a.ConfigFile, text, gid)
+		err = a.Validator.Validate(ctx, text)
 	}
-	if err != nil {
-		return fmt.Errorf("cannot write the server's configuration: %w", err)
-	}
-	a.current = text
-	return nil
-}
-
-func (a *application) reload(ctx context.Context) error {
-	if a.Server == nil {
-		return nil
-	}
-	a.refusal = nil
-	if err := a.Server.Reload(ctx); err != nil {
-		err = fmt.Errorf("cannot reload the server: %w", err)
-		var invalid *InvalidError
-		if errors.As(err, &invalid) {
-			a.refusal = err
-		}
-		return err
-	}
-	return nil
-}
-
-// reloadIfMissing helps a server that has not read the file as it is: an
-// earlier run may have stopped between writing and reloading.
-func (a *application) reloadIfMissing(ctx context.Context, jobs []candidate) error {
-	if a.Server == nil || len(jobs) == 0 {
-		return nil
-	}
-	missing, err := a.missingPools(ctx, jobs)
-	if err != nil || len(missing) == 0 {
-		return err
-	}
-	return a.reload(ctx)
-}
-
-func (a *application) missingPools(ctx context.Context, jobs []candidate) ([]string, error) {
-	pools, err := a.Server.Pools(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("cannot ask the server for its jobs: %w", err)
-	}
-	var missing []string
-	for _, c := range jobs {
-		if !slices.Contains(pools, c.Name) {
-			missing = append(missing, c.Name)
-		}
-	}
-	return missing, nil
-}
-
-// awaitPools waits until the server runs the jobs and returns the names of
-// those that it does not after the time it has for that.
-func (a *application) awaitPools(ctx context.Context, jobs []candidate) ([]string, error) {
-	if a.Server == nil || len(jobs) == 0 {
-		return nil, nil
-	}
-	timeout := cmp.Or(a.TakeTimeout, 15*time.Second)
-	deadline := time.NewTimer(timeout)
-	defer deadline.Stop()
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		missing, err := a.missingPools(ctx, jobs)
-		if err != nil || len(missing) == 0 {
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-deadline.C:
-			return missing, nil
-		case <-time.After(wait):
-		}
-	}
+	return err == nil
 }

@@ -230,6 +230,38 @@ func TestJobThatDoesNotRun(t *testing.T) {
 	}
 }
 
+// TestDiscoveryThatFindsNothing is about a job that the server may not run before
+// it has something to scrape, and whose sender wants it looked for all the time.
+func TestDiscoveryThatFindsNothing(t *testing.T) {
+	t.Parallel()
+	for name, start := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			manager, client := start(t)
+			web := target(t, "web")
+			web.JobData = map[string]any{"http_sd_configs": []any{
+				map[string]any{"url": "http://" + freeAddress(t) + "/", "refresh_interval": "0s"},
+			}}
+			// The second time nothing is waited for, and nothing written.
+			var before string
+			for i, timeout := range []time.Duration{time.Second, time.Nanosecond} {
+				manager.TakeTimeout = timeout
+				outcomes := apply(t, manager, web)
+				if outcomes[0].Err != nil {
+					t.Fatalf("time %d: %v", i, outcomes[0].Err)
+				}
+				if after := snapshot(t, manager); i > 0 && after != before {
+					t.Errorf("a second run writes:\n%s\nbefore\n%s", after, before)
+				}
+				before = snapshot(t, manager)
+			}
+			if err := client.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestServerRefuses is about what only the server finds wrong.
 func TestServerRefuses(t *testing.T) {
 	t.Parallel()

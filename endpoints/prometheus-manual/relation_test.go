@@ -3,6 +3,7 @@ package prometheusmanual_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -47,6 +48,8 @@ func (s *fakeServer) Pools(context.Context) ([]string, error) {
 	}
 	return pools, err
 }
+
+func (s *fakeServer) Idle(context.Context) ([]string, error) { return nil, nil }
 
 const webMetadata = `
 name: web
@@ -356,6 +359,32 @@ func TestRequestsForTheSameJob(t *testing.T) {
 	outcomes = apply(t, manager, append(jobs, other)...)
 	if outcomes[1].Err != nil || outcomes[2].Err != nil || outcomes[1].Name == outcomes[2].Name {
 		t.Errorf("outcomes %v", outcomes)
+	}
+}
+
+// poisoned is a validator that breaks over some configurations.
+type poisoned struct{ broken bool }
+
+func (p poisoned) Validate(_ context.Context, config []byte) error {
+	if p.broken || strings.Contains(string(config), "poison") {
+		return errors.New("it has crashed")
+	}
+	return nil
+}
+
+func TestValidatorThatBreaks(t *testing.T) {
+	t.Parallel()
+	manager := &prometheusmanual.Manager{ConfigFile: filepath.Join(t.TempDir(), "prometheus.yml"), Validator: poisoned{}}
+	bad, good := jobWith(nil), jobWith(nil)
+	bad.JobName = "poison"
+	outcomes := apply(t, manager, bad, good)
+	if err := outcomes[0].Err; err == nil || !strings.Contains(err.Error(), "it has crashed") || outcomes[1].Err != nil {
+		t.Errorf("outcomes %v", outcomes)
+	}
+	good.JobName = "other"
+	manager.Validator = poisoned{broken: true}
+	if outcomes, err := manager.Apply(t.Context(), []prometheusmanual.RemoteJob{good}); err == nil {
+		t.Errorf("without a validator that works: %v", outcomes)
 	}
 }
 

@@ -27,6 +27,10 @@ type Server interface {
 	// can be in the configuration and yet not run, for example when its
 	// certificates cannot be read: the server says so only in its log.
 	Pools(ctx context.Context) ([]string, error)
+
+	// Idle returns the names of the scrape jobs for which service discovery has
+	// not found a target yet. There are servers that do not run a job before.
+	Idle(ctx context.Context) ([]string, error)
 }
 
 // An InvalidError says why a Prometheus server refuses a configuration.
@@ -41,7 +45,7 @@ type InvalidError struct {
 // that is not of its type, since that may be a token, and line numbers, since
 // the configuration that they count in is not one that anybody sees.
 func NewInvalidError(message string) *InvalidError {
-	message = regexp.MustCompile("(cannot unmarshal !!\\w+) `[^`]*`").ReplaceAllString(message, "$1")
+	message = regexp.MustCompile("(cannot unmarshal !!\\w+) `(?s:.*?)` into ").ReplaceAllString(message, "$1 into ")
 	message = regexp.MustCompile(`(?m)^\s*(yaml: )?line \d+: `).ReplaceAllString(message, "")
 	message = regexp.MustCompile(`yaml: unmarshal errors:\s*`).ReplaceAllString(message, "")
 	lines := strings.FieldsFunc(message, func(r rune) bool { return r == '\n' || r == '\r' })

@@ -109,6 +109,8 @@ func (s server) Reload(context.Context) error {
 	return os.WriteFile(s.running, text, 0o600)
 }
 
+func (s server) Idle(context.Context) ([]string, error) { return nil, nil }
+
 func (s server) Pools(context.Context) ([]string, error) {
 	text, err := os.ReadFile(s.running)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -223,6 +223,10 @@ func (e *Engine) Pools(ctx context.Context) ([]string, error) {
 	return pools, nil
 }
 
+// Idle returns nothing: the engine runs every job, whether it has targets or not.
+// See [prometheusmanual.Server].
+func (e *Engine) Idle(ctx context.Context) ([]string, error) { return nil, ctx.Err() }
+
 // Close stops the engine and waits until nothing of it runs any more.
 func (e *Engine) Close() error {
 	var errs []error

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -211,6 +212,32 @@ func (c *Client) Pools(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(pools.ScrapePools)
 	return slices.Compact(pools.ScrapePools), nil
+}
+
+// discovered is what a server counts for each of its jobs as soon as it has
+// loaded a configuration.
+var discovered = regexp.MustCompile(`(?m)^prometheus_sd_discovered_targets\{config=("(?:[^"\\]|\\.)*"),name="scrape"\} (\S+)$`)
+
+// Idle returns the names of the jobs that the server has no targets for, sorted.
+// See [prometheusmanual.Server].
+func (c *Client) Idle(ctx context.Context) ([]string, error) {
+	body, err := c.do(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	var idle []string
+	for _, found := range discovered.FindAllSubmatch(body, -1) {
+		if string(found[2]) != "0" {
+			continue
+		}
+		name, err := strconv.Unquote(string(found[1]))
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the name of job %s: %w", found[1], err)
+		}
+		idle = append(idle, name)
+	}
+	slices.Sort(idle)
+	return idle, nil
 }
 
 // Target is something that the server scrapes.

@@ -100,6 +100,20 @@ func TestPoolsOfOldServers(t *testing.T) {
 	}
 }
 
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	client := serve(t, map[string]string{"GET /metrics": `# TYPE prometheus_sd_discovered_targets gauge
+prometheus_sd_discovered_targets{config="web \"x\"\\",name="scrape"} 0
+prometheus_sd_discovered_targets{config="a",name="scrape"} 0
+prometheus_sd_discovered_targets{config="full",name="scrape"} 10
+prometheus_sd_discovered_targets{config="config-0",name="notify"} 0
+`})
+	idle, err := client.Idle(t.Context())
+	if want := []string{"a", `web "x"\`}; err != nil || !slices.Equal(idle, want) {
+		t.Errorf("got %q, %v, want %q", idle, err, want)
+	}
+}
+
 func TestOddAnswers(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "null", "[]", `{"data": 5}`, `{"data": {"resultType": "vector", "result": [{"value": [1, "x"]}]}}`,
