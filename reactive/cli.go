@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/internal/commandline"
 )
 
 // A Command is a word of the charm's own command line.
@@ -43,13 +44,16 @@ func (c *Charm) AddCommand(cmd Command) {
 type cli struct {
 	charm   *Charm
 	process hooktool.Process
+	command command
 	flags   *flag.FlagSet
 	json    bool
 	args    []string
 }
 
-// errUsage is an error that was told already.
-var errUsage = errors.New("wrong usage")
+// A usageError says what is wrong with a command line.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
 
 func builtins() []command {
 	return []command{
@@ -57,23 +61,34 @@ func builtins() []command {
 Lists the flags that are set, since when, and what set them. In a hook or
 through juju exec they are read from Juju; elsewhere they are those at the end
 of the last hook on record.
+
+  dispatch flags
+  dispatch flags --json
 `}, showFlags},
 		{Command{Name: "handlers", Short: "list the handlers and what they wait for", Long: `
 Lists the charm's handlers in the order in which they run, what each waits for,
 and when it last ran. An asterisk marks those that ran in the last hook.
+
+  dispatch handlers
 `}, showHandlers},
 		{Command{Name: "explain", Args: "HANDLER | --flag FLAG", Short: "say why a handler ran in the last hook or did not", Long: `
 Says why a handler ran in the last hook, or which part of its condition kept it
 from running: which flag, when that was last set or cleared, and by which
-handler. A part of the name will do if only one handler has it.
+handler. A part of the name will do if only one handler has it. With --flag it
+says the same of a flag, and which handlers and triggers are about it.
 
-With --flag it says the same of a flag, and which handlers and triggers are
-about it. With -n 2 it explains the hook before the last one, and so on.
+  dispatch explain configure             the handler with "configure" in its name
+  dispatch explain -n 2 configure        the same in the hook before the last one
+  dispatch explain --flag web.ready      who set it, and who waits for it
 `}, explain},
 		{Command{Name: "trace", Short: "show what happened in the last hooks", Long: `
 Shows the last hooks: the handlers that ran, in which round, how long they took,
-and the flags that changed. -n says how many hooks. With --html it writes all
-hooks on record as a page with a timeline, which needs no network.
+and the flags that they set (+) and cleared (-). It reads the records in the
+charm directory, so it works without Juju too, also after a hook failed.
+
+  dispatch trace                         the last hook
+  dispatch trace -n 20                   the last twenty
+  dispatch trace --html /tmp/web.html    all on record, as a page with a timeline
 `}, trace},
 		{Command{Name: "graph", Short: "show how handlers and flags are tied together", Long: `
 Shows the handlers, what each waits for, and the flags that each was seen to
@@ -81,26 +96,28 @@ change in the hooks on record. With --html it writes a page that needs no
 network: handlers and flags as a graph to filter and click through, and the
 hooks on record as a timeline, which says of each handler why it ran or not.
 
-	juju exec --unit web/0 './dispatch graph --html /tmp/web.html'
-	juju scp web/0:/tmp/web.html .
+  juju exec --unit web/0 './dispatch graph --html /tmp/web.html'
+  juju scp web/0:/tmp/web.html .
 `}, showGraph},
 		{Command{Name: "set", Args: "FLAG...", Short: "set flags by hand", Long: `
 Sets flags, and runs the triggers that wait for them. Handlers see them in the
 next hook. It works in a hook, in juju debug-hooks and through juju exec:
 
-	juju exec --unit web/0 './dispatch set web.configured'
+  juju exec --unit web/0 './dispatch set web.configured'
 `}, setFlags},
 		{Command{Name: "clear", Args: "FLAG...", Short: "clear flags by hand", Long: `
 Clears flags, and runs the triggers that wait for that. Handlers see it in the
 next hook. It works in a hook, in juju debug-hooks and through juju exec:
 
-	juju exec --unit web/0 './dispatch clear web.configured'
+  juju exec --unit web/0 './dispatch clear web.configured'
 `}, setFlags},
 		{Command{Name: "data", Args: "[PREFIX]", Short: "show what the unit remembers", Long: `
-Shows what the unit remembers from hook to hook, apart from flags, by key; only
-keys that begin with PREFIX if one is given. Values may be secret, so they are
-shown with --values only. It works in a hook, in juju debug-hooks and through
-juju exec.
+Shows what the unit remembers from hook to hook, apart from flags: each key and
+the size of its value; only keys that begin with PREFIX if one is given. Values
+may be secret, so they are shown with --values only. It works in a hook, in juju
+debug-hooks and through juju exec:
+
+  juju exec --unit web/0 './dispatch data'
 `}, showData},
 		{Command{Name: "dispatch", Short: "run the hook, as Juju does", Long: `
 Runs the hook, the action or the commands of juju exec that the environment
@@ -109,43 +126,53 @@ describes, as the charm does without any arguments.
 	}
 }
 
-// runCommand runs the charm's command line and returns the exit code.
+// runCommand runs the charm's command line and returns the exit code: 0 done, 1
+// failed, 2 a wrong command line.
 func runCommand(ctx context.Context, newCharm func() *Charm, p hooktool.Process) int {
 	c := &cli{charm: newCharm(), process: p}
-	if len(p.Args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, p.Args[0]) {
-		if len(p.Args) > 1 {
-			if cmd, ok := c.find(p.Args[1]); ok {
-				c.help(p.Stdout, cmd)
-				return 0
-			}
-			return c.fail(fmt.Errorf("there is no command %q; try help", p.Args[1]))
+	args := p.Args
+	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		if args = args[1:]; len(args) > 0 {
+			args = []string{args[0], "--help"}
 		}
+	}
+	if len(args) == 0 {
 		c.overview(p.Stdout)
 		return 0
 	}
-	cmd, ok := c.find(p.Args[0])
+	cmd, ok := c.find(args[0])
 	if !ok {
-		return c.fail(fmt.Errorf("there is no command %q; try help", p.Args[0]))
+		var names []string
+		for _, cmd := range c.all() {
+			names = append(names, cmd.Name)
+		}
+		fmt.Fprintf(p.Stderr, "ERROR there is no command %q%s; \"dispatch help\" lists them\n", args[0], commandline.DidYouMean(args[0], names))
+		return 2
 	}
+	c.command, c.args = cmd, args[1:]
+	c.flags = flag.NewFlagSet(cmd.Name, flag.ContinueOnError)
+	c.flags.SetOutput(io.Discard)
 	if cmd.Run != nil {
+		if slices.Equal(c.args, []string{"--help"}) {
+			c.help()
+			return 0
+		}
 		sub := p
-		sub.Args = p.Args[1:]
+		sub.Args = c.args
 		return c.fail(cmd.Run(ctx, sub))
 	}
-	c.flags = flag.NewFlagSet(cmd.Name, flag.ContinueOnError)
-	c.flags.SetOutput(p.Stderr)
-	c.flags.Usage = func() { c.help(p.Stderr, cmd) }
 	c.flags.BoolVar(&c.json, "json", false, "print JSON, for programs")
-	c.args = p.Args[1:]
 	return c.fail(cmd.run(ctx, c))
 }
 
 // fail tells an error and returns the exit code for it.
 func (c *cli) fail(err error) int {
+	var usage *usageError
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.Is(err, errUsage):
+	case errors.As(err, &usage):
+		fmt.Fprintf(c.process.Stderr, "ERROR %v; \"dispatch help %s\" says more\n", err, c.command.Name)
 		return 2
 	}
 	fmt.Fprintf(c.process.Stderr, "ERROR %v\n", err)
@@ -155,25 +182,19 @@ func (c *cli) fail(err error) int {
 // parse parses the arguments of a command that takes between least and most
 // words besides flags. Flags may stand before and behind the words.
 func (c *cli) parse(least, most int) error {
-	var words []string
-	for args := c.args; ; {
-		if err := c.flags.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return err
-			}
-			return errUsage
-		}
-		if c.flags.NArg() == 0 {
-			break
-		}
-		words = append(words, c.flags.Arg(0))
-		args = c.flags.Args()[1:]
+	words, err := commandline.Parse(c.flags, c.args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		c.help()
+		return err
+	case err != nil:
+		return &usageError{err.Error()}
+	case len(words) < least:
+		return &usageError{fmt.Sprintf("%s takes %s", c.command.Name, c.command.Args)}
+	case most >= 0 && len(words) > most:
+		return &usageError{fmt.Sprintf("%s does not take %q", c.command.Name, strings.Join(words[most:], " "))}
 	}
 	c.args = words
-	if len(words) < least || most >= 0 && len(words) > most {
-		c.flags.Usage()
-		return errUsage
-	}
 	return nil
 }
 
@@ -201,16 +222,24 @@ func (c *cli) overview(w io.Writer) {
 		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace(cmd.Name+" "+cmd.Args), cmd.Short)
 	}
 	t.Flush()
-	fmt.Fprint(w, "\n\"dispatch help COMMAND\" says more. From outside the unit:\n\n  juju exec --unit web/0 './dispatch explain \"install the server\"'\n")
+	handler := "install the server"
+	if len(c.charm.handlers) > 0 {
+		handler = c.charm.handlers[0].Name
+	}
+	fmt.Fprintf(w, `
+"dispatch help COMMAND" says more. Most commands print JSON with --json. They
+read the records of the last hooks in the charm directory, so all but set, clear
+and data work without Juju. From outside the unit:
+
+  juju exec --unit %s/0 './dispatch explain "%s"'
+`, c.charm.name, handler)
 }
 
-func (c *cli) help(w io.Writer, cmd command) {
-	fmt.Fprintf(w, "Usage: dispatch %s\n\n%s\n", strings.TrimSpace(cmd.Name+" "+cmd.Args), strings.TrimSpace(cmd.Long))
-	if c.flags != nil {
-		fmt.Fprintln(w, "\nFlags:")
-		c.flags.SetOutput(w)
-		c.flags.PrintDefaults()
-	}
+// help prints the help of the command.
+func (c *cli) help() {
+	w := c.process.Stdout
+	fmt.Fprintf(w, "Usage: dispatch %s\n\n%s\n", strings.TrimSpace(c.command.Name+" "+c.command.Args), strings.TrimSpace(c.command.Long))
+	commandline.PrintFlags(w, c.flags)
 }
 
 // print prints v as JSON if that is wanted, and reports whether it did.

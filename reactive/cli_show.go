@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/charmed-go/charms/flags"
+	"github.com/charmed-go/charms/internal/commandline"
 )
 
 func keysOf[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
@@ -139,9 +140,9 @@ func showHandlers(_ context.Context, c *cli) error {
 	return w.Flush()
 }
 
-func explain(_ context.Context, c *cli) error {
+func explain(ctx context.Context, c *cli) error {
 	flagName := c.flags.String("flag", "", "explain this `FLAG` instead of a handler")
-	n := c.flags.Int("n", 1, "explain the hook that is the `N`th from the end")
+	n := c.flags.Int("n", 1, "explain the hook that is number `N` from the end")
 	if err := c.parse(0, -1); err != nil {
 		return err
 	}
@@ -154,10 +155,18 @@ func explain(_ context.Context, c *cli) error {
 	}
 	records = records[:max(0, len(records)-*n+1)]
 	if *flagName != "" {
-		return c.explainFlag(*flagName, records)
+		set := len(records) > 0 && slices.Contains(records[len(records)-1].final(), *flagName)
+		if *n == 1 && c.inHook() {
+			now, _, err := c.currentFlags(ctx, records)
+			if err != nil {
+				return err
+			}
+			set = slices.Contains(now, *flagName)
+		}
+		return c.explainFlag(*flagName, set, records)
 	}
 	if len(c.args) == 0 {
-		return errors.New("say which handler to explain; \"handlers\" lists them")
+		return &usageError{"explain takes a handler, or --flag FLAG; \"dispatch handlers\" lists the handlers"}
 	}
 	name, err := c.handlerNamed(strings.Join(c.args, " "))
 	if err != nil {
@@ -176,22 +185,40 @@ func explain(_ context.Context, c *cli) error {
 
 // handlerNamed finds a handler by its name or a part of it.
 func (c *cli) handlerNamed(text string) (string, error) {
-	var found []string
+	var names, found []string
 	for _, h := range c.charm.handlers {
 		if h.Name == text {
 			return text, nil
 		}
-		if strings.Contains(h.Name, text) {
+		if strings.Contains(strings.ToLower(h.Name), strings.ToLower(text)) {
 			found = append(found, h.Name)
 		}
+		names = append(names, h.Name)
 	}
 	switch len(found) {
 	case 0:
-		return "", fmt.Errorf("there is no handler %q; \"handlers\" lists them", text)
+		return "", fmt.Errorf("there is no handler %q%s; \"dispatch handlers\" lists them", text, commandline.DidYouMean(text, names))
 	case 1:
 		return found[0], nil
 	}
 	return "", fmt.Errorf("several handlers have %q in their names: %q", text, found)
+}
+
+// flagNames returns the flags that the charm or its records know.
+func (c *cli) flagNames(records []Record) []string {
+	list := names(c.charm.Flags())
+	for _, t := range c.charm.Triggers() {
+		list = append(list, t.When.String(), t.WhenNot.String())
+		list = append(list, names(slices.Concat(t.Set, t.Clear))...)
+	}
+	for _, r := range records {
+		list = append(list, r.Flags...)
+		for _, s := range r.Steps {
+			list = append(list, s.Flag)
+		}
+	}
+	slices.Sort(list)
+	return slices.DeleteFunc(slices.Compact(list), func(name string) bool { return name == "" })
 }
 
 // A flagExplanation is what explain --flag tells.
@@ -201,12 +228,9 @@ type flagExplanation struct {
 	Triggers []string `json:"triggers"`
 }
 
-func (c *cli) explainFlag(name string, records []Record) error {
+func (c *cli) explainFlag(name string, set bool, records []Record) error {
 	f := flags.New(name)
-	e := flagExplanation{FlagHistory: FlagHistory{Flag: name, Last: lastChangeOf(c.charm, name, records)}, Handlers: []string{}, Triggers: []string{}}
-	if len(records) > 0 {
-		e.Set = slices.Contains(records[len(records)-1].final(), name)
-	}
+	e := flagExplanation{FlagHistory: FlagHistory{Flag: name, Set: set, Last: lastChangeOf(c.charm, name, records)}, Handlers: []string{}, Triggers: []string{}}
 	for _, h := range c.charm.handlers {
 		if slices.Contains(h.flags, f) {
 			e.Handlers = append(e.Handlers, h.Name)
@@ -218,7 +242,8 @@ func (c *cli) explainFlag(name string, records []Record) error {
 		}
 	}
 	if e.Last == nil && !e.Set && len(e.Handlers) == 0 && len(e.Triggers) == 0 {
-		return fmt.Errorf("the charm has no handler or trigger about a flag %q, and no hook on record changed it", name)
+		return fmt.Errorf("the charm has no handler or trigger about a flag %q, and no hook on record changed it%s", name,
+			commandline.DidYouMean(name, c.flagNames(records)))
 	}
 	if done, err := c.print(e); done {
 		return err
@@ -228,9 +253,12 @@ func (c *cli) explainFlag(name string, records []Record) error {
 	if e.Set {
 		state = "set"
 	}
-	if e.Last == nil {
+	switch {
+	case e.Last == nil:
 		fmt.Fprintf(w, "%s is %s; no hook on record changed it.\n", name, state)
-	} else {
+	case e.Last.Set != e.Set:
+		fmt.Fprintf(w, "%s is %s, by hand: the last hook that changed it %s.\n", name, state, e.Last)
+	default:
 		fmt.Fprintf(w, "%s is %s: it was %s.\n", name, state, e.Last)
 	}
 	for _, part := range []struct {
@@ -245,7 +273,7 @@ func (c *cli) explainFlag(name string, records []Record) error {
 }
 
 func trace(_ context.Context, c *cli) error {
-	n := c.flags.Int("n", 1, "how many hooks to show")
+	n := c.flags.Int("n", 1, "show the last `N` hooks")
 	html := c.flags.String("html", "", "write a page to look at in a browser to `FILE`")
 	if err := c.parse(0, 0); err != nil {
 		return err
@@ -288,7 +316,7 @@ func (r *Record) Text() string {
 			case string(phaseEnd):
 				fmt.Fprintln(&b, "  after the handlers")
 			case string(phaseFlags):
-				fmt.Fprintf(&b, "  round %d\n", round)
+				fmt.Fprintf(&b, "  round %d\n", round+1)
 			default:
 				fmt.Fprintf(&b, "  %s handlers\n", strings.TrimSuffix(phase, "s"))
 			}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/charmed-go/charms/flags"
 	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/internal/commandline"
 )
 
 // open opens the unit's data and flags without running anything.
@@ -50,33 +52,57 @@ func setFlags(ctx context.Context, c *cli) error {
 	for _, t := range c.charm.Triggers() {
 		r.set.AddTrigger(t)
 	}
+	changes := []flagSetting{}
 	r.set.Watch(func(change flags.Change) {
-		verb := "cleared"
-		if change.Set {
-			verb = "set"
-		}
-		fmt.Fprintf(c.process.Stdout, "%s %s", verb, change.Flag)
-		if !change.Trigger.IsZero() {
-			fmt.Fprintf(c.process.Stdout, " (trigger of %s)", change.Trigger)
-		}
-		fmt.Fprintln(c.process.Stdout)
+		changes = append(changes, flagSetting{change.Flag.String(), change.Set, change.Trigger.String()})
 	})
 	r.data.SetAuthor("the command line")
+	known := c.flagNames(nil)
 	on := c.flags.Name() == "set"
 	for _, name := range c.args {
 		f := flags.New(name)
 		if name == "" {
-			return errors.New("a flag needs a name")
+			return &usageError{"a flag needs a name"}
 		}
 		if r.set.IsSet(f) == on {
-			fmt.Fprintf(c.process.Stdout, "%s already is as you want it\n", f)
+			fmt.Fprintf(c.process.Stderr, "%s already is as you want it\n", printable(name))
+		} else if !slices.Contains(known, name) && c.charm.sourceOf(name) == "" {
+			fmt.Fprintf(c.process.Stderr, "the charm has no handler or trigger about a flag %q%s\n", name, commandline.DidYouMean(name, known))
 		}
 		r.set.Toggle(f, on)
 	}
 	if err := errors.Join(r.failure, r.set.Err()); err != nil {
 		return err
 	}
-	return r.data.Commit(ctx)
+	if err := r.data.Commit(ctx); err != nil {
+		return err
+	}
+	if done, err := c.print(changes); done {
+		return err
+	}
+	for _, change := range changes {
+		fmt.Fprintln(c.process.Stdout, change)
+	}
+	return nil
+}
+
+// A flagSetting is what the commands set and clear tell of a flag they changed.
+type flagSetting struct {
+	Flag string `json:"flag"`
+	Set  bool   `json:"set"`
+	// Trigger is the flag whose trigger did it.
+	Trigger string `json:"trigger,omitempty"`
+}
+
+func (s flagSetting) String() string {
+	text := "cleared " + printable(s.Flag)
+	if s.Set {
+		text = "set " + printable(s.Flag)
+	}
+	if s.Trigger != "" {
+		text += fmt.Sprintf(" (trigger of %s)", printable(s.Trigger))
+	}
+	return text
 }
 
 func showData(ctx context.Context, c *cli) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/charmed-go/charms/flags"
 	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/internal/commandline"
 )
 
 // byHand is the name under which the record of a hook holds what was done at a
@@ -129,7 +130,7 @@ func (r *run) breakBefore(ctx context.Context, h *Handler) (bool, error) {
 	where := "hook handlers"
 	switch r.phase {
 	case phaseFlags:
-		where = fmt.Sprintf("round %d", r.record.round)
+		where = fmt.Sprintf("round %d", r.record.round+1)
 	case phaseRestricted:
 		where = "restricted hook"
 	}
@@ -173,7 +174,7 @@ func (r *run) breakBefore(ctx context.Context, h *Handler) (bool, error) {
 		case word == "help":
 			fmt.Fprint(b.out, breakerHelp)
 		default:
-			fmt.Fprintf(b.out, "there is no command %q; try help\n", word)
+			fmt.Fprintf(b.out, "there is no command %q%s; try help\n", word, commandline.DidYouMean(word, []string{"next", "continue", "flags", "explain", "set", "clear", "quit", "help"}))
 		}
 	}
 }
@@ -194,14 +195,7 @@ func (r *run) changeByHand(name string, on bool) error {
 	err := cmp.Or(r.failure, r.set.Err())
 	done(err)
 	for _, s := range r.record.record.Steps[from:] {
-		verb, by := "cleared", ""
-		if s.Set {
-			verb = "set"
-		}
-		if s.Trigger != "" {
-			by = fmt.Sprintf(" (trigger of %s)", printable(s.Trigger))
-		}
-		fmt.Fprintf(r.breaker.out, "%s %s%s\n", verb, printable(s.Flag), by)
+		fmt.Fprintln(r.breaker.out, flagSetting{s.Flag, s.Set, s.Trigger})
 	}
 	return err
 }

@@ -106,7 +106,7 @@ func TestDebugCodeStory(t *testing.T) {
 		"help", "flags", "explain", "dance", "set", "set web.served", "set web.served", "set web.configured", "explain", "clear web.configured", "quit", "",
 	}, "\n")), web)
 	for _, want := range []string{
-		"start, round 1: handler \"configure the web\" is about to run.\nIt waits for: web.installed and not web.configured\n",
+		"start, round 2: handler \"configure the web\" is about to run.\nIt waits for: web.installed and not web.configured\n",
 		"quit, q ",
 		"(debug-code)   web.installed\n",
 		"It runs, because web.installed is set and web.configured is not set.\n",

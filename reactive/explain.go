@@ -47,6 +47,9 @@ type FlagChange struct {
 	// trigger did it.
 	Handler string `json:"handler,omitempty"`
 	Trigger string `json:"trigger,omitempty"`
+	// After is not "" if no hook on record did it, but somebody between the hook
+	// of that name and Hook: most likely "dispatch set" or "clear".
+	After string `json:"after,omitempty"`
 }
 
 // Explain says why a handler of the charm ran or did not run in the last of
@@ -337,19 +340,25 @@ func (r *replay) history(h *Handler, at int, only []string) []FlagHistory {
 func (r *replay) lastChange(flag string, at int) *FlagChange {
 	for i := len(r.records) - 1; i >= 0; i-- {
 		record := &r.records[i]
+		change := FlagChange{Time: record.Time, Hook: record.Title(), HooksAgo: len(r.records) - 1 - i}
 		if i < len(r.records)-1 {
-			if record.Error != "" {
-				continue
-			}
 			at = len(record.Steps)
 		}
-		for _, s := range slices.Backward(record.Steps[:at]) {
-			if s.Flag == flag {
-				return &FlagChange{
-					Set: s.Set, Time: record.Time, Hook: record.Title(), HooksAgo: len(r.records) - 1 - i,
-					Handler: s.Handler, Trigger: s.Trigger,
+		if i == len(r.records)-1 || record.Error == "" {
+			for _, s := range slices.Backward(record.Steps[:at]) {
+				if s.Flag == flag {
+					change.Set, change.Handler, change.Trigger = s.Set, s.Handler, s.Trigger
+					return &change
 				}
 			}
+		}
+		if i == 0 {
+			break
+		}
+		before := &r.records[i-1]
+		if set := slices.Contains(record.Flags, flag); set != slices.Contains(before.final(), flag) {
+			change.Set, change.After = set, before.Title()
+			return &change
 		}
 	}
 	return nil
@@ -402,6 +411,9 @@ func (c *FlagChange) String() string {
 	verb := "cleared"
 	if c.Set {
 		verb = "set"
+	}
+	if c.After != "" {
+		return fmt.Sprintf("%s between %s and %s, by hand (%s)", verb, c.After, c.Hook, c.Time.Local().Format(time.DateTime))
 	}
 	by := "by the framework"
 	if c.Handler != "" {

@@ -45,6 +45,9 @@ replace line in go.mod; --replace names another one.`,
 				if opts.Version == "" && opts.Replace == "" {
 					opts.Version, opts.Replace = frameworkOfTool()
 				}
+				if opts.Version == "" && opts.Replace == "" {
+					return usagef("cannot tell which version of the framework this tool comes from: give --version, or --replace with a checkout of it")
+				}
 				result, err := scaffold.Make(ctx, opts)
 				if err != nil {
 					return err

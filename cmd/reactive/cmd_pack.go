@@ -57,7 +57,7 @@ Then: juju deploy ./web_amd64.charm`,
 			var platforms list
 			fs.Var(&platforms, "platform", "pack only the platform `NAME` (can be given several times)")
 			fs.StringVar(&opts.OutDir, "output", ".", "write the archives to `DIR`")
-			fs.StringVar(&opts.Version, "version", "", "the charm's version as juju status shows it, instead of git describe's")
+			fs.StringVar(&opts.Version, "version", "", "the charm's `VERSION` as juju status shows it, instead of git describe's")
 			rules := fs.Bool("rules", false, "list what Juju would refuse, and stop")
 			return func(ctx context.Context, s streams, args []string) error {
 				if *rules {

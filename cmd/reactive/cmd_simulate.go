@@ -73,10 +73,10 @@ installs packages will try to. The exit code is 1 if a hook fails or runs end
 in different states.`,
 		setup: func(fs *flag.FlagSet) func(context.Context, streams, []string) error {
 			var sim simulation
-			fs.Uint64Var(&sim.seed, "seed", 1, "choose the order of hooks")
+			fs.Uint64Var(&sim.seed, "seed", 1, "choose the order of hooks: the same `NUMBER`, the same order")
 			fs.IntVar(&sim.explore, "explore", 0, "run `N` different orders, with hooks killed at random points")
-			fs.Float64Var(&sim.kill, "kill", 0.125, "with --explore, the chance of a hook to be killed; 0 kills none")
-			fs.IntVar(&sim.workers, "workers", 0, "with --explore, how many models to run at a time (default one a processor)")
+			fs.Float64Var(&sim.kill, "kill", 0.125, "with --explore, the `CHANCE` of a hook to be killed; 0 kills none")
+			fs.IntVar(&sim.workers, "workers", 0, "with --explore, run `N` models at a time (default one a processor)")
 			fs.StringVar(&sim.trace, "trace", "", "write what happened to `FILE` (.html or .jsonl)")
 			fs.StringVar(&sim.juju, "juju", "3.6", "the `VERSION` of Juju to simulate: 3.6 or 4.0")
 			fs.BoolVar(&sim.hooks, "hooks", false, "print each hook when it ends")

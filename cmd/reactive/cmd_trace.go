@@ -31,7 +31,7 @@ holds no values of data.
 Without --html it prints a line for each hook.`,
 		setup: func(fs *flag.FlagSet) func(context.Context, streams, []string) error {
 			html := fs.String("html", "", "write the page to `FILE`")
-			title := fs.String("title", "", "the page's title")
+			title := fs.String("title", "", "the page's `TITLE`")
 			return func(_ context.Context, s streams, args []string) error {
 				if len(args) == 0 {
 					return usagef("takes at least one file")

@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/charmed-go/charms/internal/commandline"
 )
 
 // A command is one subcommand of reactive.
@@ -65,21 +66,20 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	c, ok := find(name)
 	if !ok {
-		fmt.Fprintf(s.stderr, "reactive: there is no command %q; see \"reactive help\"\n", name)
-		return 2
+		return noCommand(name, s)
 	}
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(s.stderr)
-	fs.Usage = func() { fmt.Fprintf(s.stderr, "see \"reactive help %s\"\n", name) }
+	fs.SetOutput(io.Discard)
 	do := c.setup(fs)
-	args, err := parse(fs, args)
+	args, err := commandline.Parse(fs, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return help([]string{name}, s)
 	case err != nil:
-		return 2
+		err = usagef("%v", err)
+	default:
+		err = do(ctx, s, args)
 	}
-	err = do(ctx, s, args)
 	switch {
 	case err == nil:
 		return 0
@@ -96,22 +96,14 @@ func run(ctx context.Context, args []string, s streams) int {
 	return 1
 }
 
-// parse parses flags wherever they stand among the arguments, as people type
-// them, and returns the rest. All after -- is the rest.
-func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
-	var after []string
-	if i := slices.Index(args, "--"); i >= 0 {
-		args, after = args[:i], args[i+1:]
+// noCommand says that there is no command of a name, and returns the exit code.
+func noCommand(name string, s streams) int {
+	names := []string{"help", "version"}
+	for _, c := range commands() {
+		names = append(names, c.name)
 	}
-	for {
-		if err := fs.Parse(args); err != nil {
-			return nil, err
-		}
-		if args = fs.Args(); len(args) == 0 {
-			return append(rest, after...), nil
-		}
-		rest, args = append(rest, args[0]), args[1:]
-	}
+	fmt.Fprintf(s.stderr, "reactive: there is no command %q%s; see \"reactive help\"\n", name, commandline.DidYouMean(name, names))
+	return 2
 }
 
 func find(name string) (command, bool) {
@@ -127,13 +119,12 @@ func help(args []string, s streams) int {
 	if len(args) > 0 {
 		c, ok := find(args[0])
 		if !ok {
-			fmt.Fprintf(s.stderr, "reactive: there is no command %q; see \"reactive help\"\n", args[0])
-			return 2
+			return noCommand(args[0], s)
 		}
 		fmt.Fprintf(s.stdout, "usage: reactive %s\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), strings.TrimSpace(c.help))
 		fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 		c.setup(fs)
-		printFlags(s.stdout, fs)
+		commandline.PrintFlags(s.stdout, fs)
 		return 0
 	}
 	fmt.Fprintf(s.stdout, "reactive starts, packs, checks and tries Juju charms written in Go.\n\nusage: reactive COMMAND [FLAGS] [ARGUMENTS]\n\n")
@@ -143,25 +134,6 @@ func help(args []string, s streams) int {
 	fmt.Fprintf(s.stdout, "  %-10s %s\n  %-10s %s\n", "help", "explain a command, with examples", "version", "print the version of this tool")
 	fmt.Fprintf(s.stdout, "\nA first charm in three lines:\n\n  reactive init web && cd web\n  go test ./...\n  reactive pack\n")
 	return 0
-}
-
-func printFlags(w io.Writer, fs *flag.FlagSet) {
-	first := true
-	fs.VisitAll(func(f *flag.Flag) {
-		if first {
-			fmt.Fprintln(w, "\nflags:")
-			first = false
-		}
-		value, usage := flag.UnquoteUsage(f)
-		if value != "" {
-			value = " " + value
-		}
-		def := ""
-		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
-			def = " (default " + f.DefValue + ")"
-		}
-		fmt.Fprintf(w, "  --%s%s\n        %s%s\n", f.Name, value, usage, def)
-	})
 }
 
 // toolVersion returns the version this tool was built from.

@@ -1,0 +1,154 @@
+package reactive_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/charmed-go/charms/flags"
+	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/jujusim/agent"
+	"github.com/charmed-go/charms/reactive"
+)
+
+func wikiWords(charm *reactive.Charm) {
+	installed, ready, served := charm.Flag("wiki.installed"), charm.Flag("wiki.ready"), charm.Flag("wiki.served")
+	charm.Trigger(flags.Trigger{WhenNot: ready, Clear: []flags.Flag{served}})
+	charm.Handle("install the wiki", flags.Unless(installed), func(_ context.Context, h *reactive.Hook) error {
+		h.Set(installed)
+		return h.Data().Set("wiki.password", "hunter2")
+	})
+	charm.Handle("serve the wiki", flags.When(installed, ready), set(served))
+	charm.AddCommand(reactive.Command{Name: "answer", Short: "say the answer", Long: "Says the answer.", Run: func(_ context.Context, p hooktool.Process) error {
+		_, err := p.Stdout.Write([]byte("42 " + strings.Join(p.Args, " ") + "\n"))
+		return err
+	}})
+}
+
+// words runs the charm's command line: on the unit's machine outside any hook,
+// or through juju exec.
+func (b *bench) words(t *testing.T, exec bool, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := hooktool.Process{Args: args, Dir: b.dir, Stdout: &out, Stderr: &errs}
+	finish := func() {}
+	if exec {
+		a, err := agent.New(b.model, agent.Execution{Unit: "app/0", Exec: true, CharmDir: b.dir})
+		must(t, err)
+		p.Env, p.Tools = a.Env(), a
+		finish = func() {
+			_, err := a.Finish(agent.Exit{Code: code})
+			must(t, err)
+		}
+	}
+	code = reactive.Run(t.Context(), func() *reactive.Charm {
+		c := reactive.New("wiki")
+		wikiWords(c)
+		return c
+	}, p)
+	finish()
+	return out.String(), errs.String(), code
+}
+
+// A night with the charm's own command line: why does the wiki not serve, and
+// what if it were ready?
+func TestCommandLineStory(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, hook := range []string{"install", "start"} {
+		_, err := b.run(t, hook, wikiWords)
+		must(t, err)
+	}
+	type step struct {
+		args string
+		exec bool
+		code int
+		says []string // on stdout, or on stderr if the code is not 0
+		warn string
+	}
+	for _, s := range []step{
+		{args: "", says: []string{`This is the charm "wiki"`, "explain HANDLER | --flag FLAG", "answer", `juju exec --unit wiki/0 './dispatch explain "install the wiki"'`}},
+		{args: "help", says: []string{"Usage: dispatch COMMAND"}},
+		{args: "help explain", says: []string{"Usage: dispatch explain HANDLER | --flag FLAG\n", "\nFlags:\n  --flag FLAG\n", "  --n N\n"}},
+		{args: "explain --help", says: []string{"Usage: dispatch explain", "  --json\n"}},
+		{args: "help answer", says: []string{"Usage: dispatch answer\n\nSays the answer.\n"}},
+		{args: "answer me", says: []string{"42 me\n"}},
+		{args: "explian", code: 2, says: []string{`there is no command "explian" (did you mean "explain"?)`}},
+		{args: "help flgs", code: 2, says: []string{`did you mean "flags"?`}},
+		{args: "flags --nope", code: 2, says: []string{`flag provided but not defined: -nope; "dispatch help flags" says more`}},
+		{args: "flags a", code: 2, says: []string{`flags does not take "a"`}},
+		{args: "set", code: 2, says: []string{"set takes FLAG..."}},
+		{args: "explain", code: 2, says: []string{"explain takes a handler, or --flag FLAG"}},
+
+		{args: "flags", says: []string{"As of the end of start, ", "wiki.installed  set by \"install the wiki\" in install, 1 hook ago ("}},
+		{args: "handlers", says: []string{"install the wiki  not wiki.installed", "serve the wiki    wiki.installed and wiki.ready  -\n", ", install\n"}},
+		{args: "explain serve", says: []string{`"serve the wiki" did not run in start, `, "wiki.ready is not set.", "wiki.ready  not set  no hook on record changed it"}},
+		{args: "explain INSTALL -n 2", says: []string{`"install the wiki" ran in install, `, "because wiki.installed is not set"}},
+		{args: "explain -n 3 serve", code: 1, says: []string{"there are 2 hooks on record, so there is no number 3 from the end"}},
+		{args: "explain the wiki", code: 1, says: []string{`several handlers have "the wiki" in their names: ["install the wiki" "serve the wiki"]`}},
+		{args: "explain instal the wikki", code: 1, says: []string{`there is no handler "instal the wikki" (did you mean "install the wiki"?)`}},
+		{args: "explain --flag wiki.redy", code: 1, says: []string{`about a flag "wiki.redy"`, `did you mean "wiki.ready"?`}},
+		{args: "explain --flag wiki.ready", says: []string{"wiki.ready is not set; no hook on record changed it.", "Handlers that wait for it or for its absence:\n  serve the wiki\n", "Triggers about it:\n"}},
+		{args: "trace", says: []string{"app/0  start"}},
+		{args: "trace -n 2", says: []string{"round 1\n", "install the wiki", "+ wiki.installed"}},
+		{args: "set wiki.ready", code: 1, says: []string{"this needs Juju: run it in juju debug-hooks, or through juju exec"}},
+
+		{args: "set wiki.redy", exec: true, says: []string{"set wiki.redy\n"}, warn: `about a flag "wiki.redy" (did you mean "wiki.ready"?)`},
+		{args: "clear wiki.redy", exec: true, says: []string{"cleared wiki.redy\n"}, warn: "about a flag"},
+		{args: "set wiki.ready", exec: true, says: []string{"set wiki.ready\n"}},
+		{args: "set wiki.ready", exec: true, warn: "wiki.ready already is as you want it"},
+		{args: "explain --flag wiki.ready", exec: true, says: []string{"wiki.ready is set"}},
+		{args: "data", exec: true, says: []string{"wiki.password  9 bytes\n"}},
+		{args: "data --values wiki.pass", exec: true, says: []string{`wiki.password  "hunter2"`}},
+		{args: "data nothing", exec: true, says: []string{"The unit remembers nothing"}},
+	} {
+		stdout, stderr, code := b.words(t, s.exec, strings.Fields(s.args)...)
+		text := stdout
+		if code != 0 {
+			text = stderr
+		}
+		if code != s.code {
+			t.Errorf("%q exits with %d, want %d: %s", s.args, code, s.code, stderr)
+		}
+		for _, want := range s.says {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q does not say %q:\n%s", s.args, want, text)
+			}
+		}
+		if code == 0 && (!strings.Contains(stderr, s.warn) || s.warn == "" && stderr != "") {
+			t.Errorf("%q warns %q, want %q", s.args, stderr, s.warn)
+		}
+		if strings.Contains(stdout+stderr, "hunter2") && !strings.Contains(s.args, "--values") {
+			t.Errorf("%q shows a secret", s.args)
+		}
+	}
+
+	// The next hook serves it, and says whose doing that was.
+	_, err := b.run(t, "update-status", wikiWords)
+	must(t, err)
+	stdout, _, _ := b.words(t, false, "explain", "serve")
+	if !strings.Contains(stdout, `"serve the wiki" ran in update-status`) || !strings.Contains(stdout, "wiki.ready      set      set between start and update-status, by hand") {
+		t.Errorf("explain says\n%s", stdout)
+	}
+	// What a trigger did is told as well.
+	stdout, _, _ = b.words(t, true, "clear", "wiki.ready")
+	if want := "cleared wiki.ready\ncleared wiki.served (trigger of wiki.ready)\n"; stdout != want {
+		t.Errorf("clear says %q, want %q", stdout, want)
+	}
+}
+
+// Every command prints JSON if that is wanted, and nothing else.
+func TestCommandLineJSON(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	_, err := b.run(t, "install", wikiWords)
+	must(t, err)
+	for _, args := range []string{"flags", "handlers", "explain serve", "explain --flag wiki.ready", "trace", "graph", "set wiki.ready", "clear wiki.ready", "data"} {
+		stdout, stderr, code := b.words(t, true, append(strings.Fields(args), "--json")...)
+		if code != 0 || !json.Valid([]byte(stdout)) || len(stdout) < 5 {
+			t.Errorf("%q exits with %d and prints %q %s", args, code, stdout, stderr)
+		}
+	}
+}
