@@ -41,6 +41,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/scratch"
 )
 
 // A Setup is a driver and the world that it works in.
@@ -113,7 +114,7 @@ func Run(t *testing.T, newDriver func(t *testing.T, dir string) Setup) {
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) {
 			defer explain(t, c.why)
-			w := newWorld(t, newDriver(t, t.TempDir()))
+			w := newWorld(t, newDriver(t, scratch.Dir(t)))
 			if c.traffic && w.NoTraffic {
 				t.Skip("the driver moves no traffic")
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/probe"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/scratch"
 )
 
 // envOrder tells the test binary that it is the process to be killed.
@@ -181,7 +182,7 @@ func killOperation(t *testing.T, newDriver func(*testing.T, string) Setup, o ord
 	step, points := 1, 0
 	t.Run("whole", func(t *testing.T) {
 		o := o
-		o.Dir = t.TempDir()
+		o.Dir = scratch.Dir(t)
 		var dead bool
 		if dead, points = start(t, o); dead || points < 10 {
 			t.Fatalf("%d points, dead: %v", points, dead)
@@ -198,7 +199,7 @@ func killOperation(t *testing.T, newDriver func(*testing.T, string) Setup, o ord
 	for at := 1 + (o.Op % step); at <= points; at += step {
 		t.Run(strconv.Itoa(at), func(t *testing.T) {
 			o := o
-			o.At, o.Dir = at, t.TempDir()
+			o.At, o.Dir = at, scratch.Dir(t)
 			if dead, _ := start(t, o); !dead {
 				t.Fatalf("not killed at point %d of %d", at, points)
 			}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -163,59 +162,6 @@ func (r *rebound) name(name string) string {
 		return r.to
 	}
 	return name
-}
-
-// MissingError says that a task requires a value that nothing before it
-// provides and no input gives.
-type MissingError struct{ Flow, Task, Key string }
-
-func (e *MissingError) Error() string {
-	return fmt.Sprintf("cannot run flow %q: task %q requires %q, which nothing provides", e.Flow, e.Task, e.Key)
-}
-
-// AmbiguousError says that a value has more than one source. A source is the
-// name of a task, or "" for the flow's inputs.
-type AmbiguousError struct {
-	Flow, Key string
-	Sources   [2]string
-}
-
-func (e *AmbiguousError) Error() string {
-	source := func(s string) string {
-		if s == "" {
-			return "an input"
-		}
-		return fmt.Sprintf("task %q", s)
-	}
-	return fmt.Sprintf("cannot run flow %q: %q comes from %s and from %s", e.Flow, e.Key, source(e.Sources[0]), source(e.Sources[1]))
-}
-
-// CycleError says that parts of a graph flow wait for each other. Parts are
-// their names, sorted.
-type CycleError struct {
-	Flow  string
-	Parts []string
-}
-
-func (e *CycleError) Error() string {
-	return fmt.Sprintf("cannot run flow %q: its parts %s wait for each other", e.Flow, strings.Join(e.Parts, ", "))
-}
-
-// DuplicateError says that two tasks of a flow have the same name.
-type DuplicateError struct{ Flow, Task string }
-
-func (e *DuplicateError) Error() string {
-	return fmt.Sprintf("cannot run flow %q: two tasks are named %q", e.Flow, e.Task)
-}
-
-// TypeError says that two keys of the same name have different types.
-type TypeError struct {
-	Flow, Key string
-	Types     [2]string
-}
-
-func (e *TypeError) Error() string {
-	return fmt.Sprintf("cannot run flow %q: %q is a %s and a %s", e.Flow, e.Key, e.Types[0], e.Types[1])
 }
 
 // Compile checks that f can run with inputs of the given keys: every value that

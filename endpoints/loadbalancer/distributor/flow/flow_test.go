@@ -562,25 +562,3 @@ func TestRunNames(t *testing.T) {
 		}
 	}
 }
-
-// FuzzJournal: whatever stands in a journal, reading it is an error or not, and
-// never a panic; what is read can be read again.
-func FuzzJournal(f *testing.F) {
-	f.Add([]byte(""))
-	f.Add([]byte(`{"journal":1,"flow":"f","run":"run","inputs":{"a":"x"}}` + "\n" + `{"task":"1","state":"RUNNING"}` + "\n" + `{"ta`))
-	f.Add([]byte(`{"journal":1,"flow":"f","inputs":{"a":3}}` + "\n" + `{"state":"REVERTING","by":"1"}` + "\n"))
-	f.Add([]byte(`{"journal":2}` + "\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "run.jsonl"), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		r := &flow.Runner{Dir: dir}
-		fl := flow.Linear("f", task("1", flow.Keys(keyA), flow.Keys(keyB)), task("2", flow.Keys(keyB), nil))
-		res1, err1 := r.Resume(t.Context(), "run", fl)
-		res2, err2 := r.Resume(t.Context(), "run", fl)
-		if (err1 == nil) != (err2 == nil) || (err1 == nil && res1.State != res2.State) {
-			t.Errorf("first %v, then %v", err1, err2)
-		}
-	})
-}

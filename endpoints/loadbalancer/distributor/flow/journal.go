@@ -36,28 +36,6 @@ const (
 	StateSuspended State = "SUSPENDED"
 )
 
-// ErrLocked is the error when another process or goroutine is working on the
-// same run.
-var ErrLocked = errors.New("run is being worked on elsewhere")
-
-// ErrNoRun is the error when a run that is to be resumed or reverted has no
-// journal.
-var ErrNoRun = errors.New("no such run")
-
-// CorruptError says that a journal cannot be read, other than for a record
-// torn at its end, which is cut.
-type CorruptError struct {
-	Path string
-	Line int
-	Err  error
-}
-
-func (e *CorruptError) Error() string {
-	return fmt.Sprintf("cannot read journal %s: line %d: %v", e.Path, e.Line, e.Err)
-}
-
-func (e *CorruptError) Unwrap() error { return e.Err }
-
 // header is the first line of a journal, record each further one.
 type header struct {
 	Journal int                        `json:"journal"`
@@ -98,6 +76,19 @@ func secretsPath(dir, run string) string { return filepath.Join(dir, run+".secre
 // openJournal opens and locks the journal of run and cuts a torn record off its
 // end. A journal without a whole header is one of a run that has not started.
 func openJournal(dir, run string, create bool) (*journal, error) {
+	j, err := lockJournal(dir, run, create)
+	if err != nil || j.file == nil {
+		return j, err
+	}
+	if err := j.read(); err != nil {
+		j.close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// lockJournal opens and locks the journal of run and does not look into it.
+func lockJournal(dir, run string, create bool) (*journal, error) {
 	if !validRun.MatchString(run) {
 		return nil, fmt.Errorf("%q is not the name of a run", run)
 	}
@@ -134,39 +125,50 @@ func openJournal(dir, run string, create bool) (*journal, error) {
 			f.Close()
 			continue
 		}
-		j := &journal{file: f, path: path}
-		if err := j.read(); err != nil {
-			f.Close()
-			return nil, err
-		}
-		return j, nil
+		return &journal{file: f, path: path}, nil
 	}
 	return nil, ErrLocked
 }
 
+// read takes in a journal that is locked and cuts off what is torn.
 func (j *journal) read() error {
-	data, err := io.ReadAll(io.LimitReader(j.file, maxJournal+1))
+	size, good, err := j.parse(j.file)
 	if err != nil {
 		return err
 	}
-	if len(data) > maxJournal {
-		return &CorruptError{Path: j.path, Line: 1, Err: errors.New("too long")}
+	if good < size {
+		if err := j.file.Truncate(good); err != nil {
+			return err
+		}
 	}
-	good := 0
-	for line := 1; good < len(data); line++ {
-		end := bytes.IndexByte(data[good:], '\n')
-		if end < 0 {
+	_, err = j.file.Seek(good, io.SeekStart)
+	return err
+}
+
+// parse takes in what r has. Good is how much of it is whole records.
+func (j *journal) parse(r io.Reader) (size, good int64, err error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxJournal+1))
+	if err != nil {
+		return 0, 0, err
+	}
+	corrupt := func(line int, err error) (int64, int64, error) {
+		return 0, 0, &CorruptError{Path: j.path, Line: line, Err: err}
+	}
+	if len(data) > maxJournal {
+		return corrupt(1, errors.New("too long"))
+	}
+	rest := data
+	for line := 1; ; line++ {
+		text, after, whole := bytes.Cut(rest, []byte("\n"))
+		if !whole {
 			break
 		}
-		text := data[good : good+end]
-		lastLine := good+end+1 == len(data)
 		if line == 1 {
 			h := &header{}
-			err = json.Unmarshal(text, h)
-			if err == nil && h.Journal != journalVersion {
-				return &CorruptError{Path: j.path, Line: line, Err: fmt.Errorf("journal format %d is not %d", h.Journal, journalVersion)}
-			}
-			if err == nil {
+			if err = json.Unmarshal(text, h); err == nil {
+				if h.Journal != journalVersion {
+					return corrupt(line, fmt.Errorf("journal format %d is not %d", h.Journal, journalVersion))
+				}
 				j.header = h
 			}
 		} else {
@@ -181,20 +183,14 @@ func (j *journal) read() error {
 		if err != nil {
 			// A power cut can leave the last record's length without its
 			// content.
-			if lastLine {
+			if len(after) == 0 {
 				break
 			}
-			return &CorruptError{Path: j.path, Line: line, Err: err}
+			return corrupt(line, err)
 		}
-		good += end + 1
+		rest = after
 	}
-	if good < len(data) {
-		if err := j.file.Truncate(int64(good)); err != nil {
-			return err
-		}
-	}
-	_, err = j.file.Seek(int64(good), io.SeekStart)
-	return err
+	return int64(len(data)), int64(len(data) - len(rest)), nil
 }
 
 func (j *journal) begin(ctx context.Context, h *header) error {
@@ -296,14 +292,18 @@ type Run struct {
 	// and otherwise how it ended.
 	State   State
 	Started time.Time
+	// Err is why nothing but the name is known: the journal cannot be read, as
+	// with a [*CorruptError]. Nobody can go on with such a run;
+	// [Runner.Forget] removes it.
+	Err error
 }
 
 // Over reports whether there is nothing left to do for the run.
 func (r Run) Over() bool { return r.State == StateSuccess || r.State == StateReverted }
 
 // Runs returns the runs that have a journal in the runner's directory, sorted
-// by name; those that are not [Run.Over] wait for [Runner.Resume]. A journal
-// that cannot be read is reported in the error, beside the runs that can.
+// by name; those that are not [Run.Over] wait for [Runner.Resume]. It only
+// looks: a run that is being worked on is as it was at that moment.
 func (r *Runner) Runs() ([]Run, error) {
 	if r.Dir == "" {
 		return nil, nil
@@ -316,38 +316,50 @@ func (r *Runner) Runs() ([]Run, error) {
 		return nil, fmt.Errorf("cannot list runs: %w", err)
 	}
 	var runs []Run
-	var errs []error
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".jsonl")
 		if !ok || !validRun.MatchString(name) {
 			continue
 		}
-		j, err := openJournal(r.Dir, name, false)
-		if errors.Is(err, ErrNoRun) {
-			continue
+		if run, ok := r.look(name); ok {
+			runs = append(runs, run)
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("cannot open run %q: %w", name, err))
-			continue
-		}
-		if j.header != nil {
-			state, _, _ := j.end()
-			runs = append(runs, Run{Name: name, Flow: j.header.Flow, Version: j.header.Version, State: state, Started: j.header.Started})
-		}
-		j.close()
 	}
 	slices.SortFunc(runs, func(a, b Run) int { return strings.Compare(a.Name, b.Name) })
-	return runs, errors.Join(errs...)
+	return runs, nil
+}
+
+// look reads what is known of a run. There is none if it has not begun, or has
+// been forgotten meanwhile.
+func (r *Runner) look(name string) (Run, bool) {
+	j := &journal{path: journalPath(r.Dir, name)}
+	f, err := os.Open(j.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Run{}, false
+	}
+	if err == nil {
+		defer f.Close()
+		_, _, err = j.parse(f)
+	}
+	if err != nil {
+		return Run{Name: name, Err: fmt.Errorf("cannot read run %q: %w", name, err)}, true
+	}
+	if j.header == nil {
+		return Run{}, false
+	}
+	state, _, _ := j.end()
+	return Run{Name: name, Flow: j.header.Flow, Version: j.header.Version, State: state, Started: j.header.Started}, true
 }
 
 // Forget removes the journal of a run and what is kept with it. It is called
 // when the outcome of the run has been acted on; until then [Runner.Run] gives
-// the same outcome again. Forgetting a run that does not exist is no error.
+// the same outcome again. Forgetting a run that does not exist is no error, and
+// one whose journal cannot be read can be forgotten too: what it has done stays.
 func (r *Runner) Forget(run string) error {
 	if r.Dir == "" {
 		return nil
 	}
-	j, err := openJournal(r.Dir, run, false)
+	j, err := lockJournal(r.Dir, run, false)
 	if errors.Is(err, ErrNoRun) {
 		return nil
 	}

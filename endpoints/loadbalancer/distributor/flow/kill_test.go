@@ -1,10 +1,10 @@
 package flow_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,14 +17,16 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/probe"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/scratch"
 )
 
 // The process under the kill test is this test binary, told what to do by
 // these.
 const (
-	envKillDir  = "FLOW_TEST_KILL_DIR"
-	envKillAt   = "FLOW_TEST_KILL_AT"
-	envKillFail = "FLOW_TEST_KILL_FAIL"
+	envKillDir = "FLOW_TEST_KILL_DIR"
+	envKillAt  = "FLOW_TEST_KILL_AT"
+	envKillHow = "FLOW_TEST_KILL_HOW"
+	envKillCut = "FLOW_TEST_KILL_CUT"
 )
 
 func TestMain(m *testing.M) {
@@ -33,17 +35,55 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	at, _ := strconv.Atoi(os.Getenv(envKillAt))
-	n := 0
-	ctx := probe.With(context.Background(), func(string) {
+	journal := filepath.Join(dir, "journals", "run.jsonl")
+	n, synced := 0, size(journal)
+	ctx := probe.With(context.Background(), func(point string) {
+		if point == "journal: synced" {
+			synced = size(journal)
+		}
 		if n++; n == at {
+			if os.Getenv(envKillCut) == "true" {
+				cutPower(journal, synced, at)
+			}
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
 		}
 	})
-	_, _ = runEffects(ctx, dir, os.Getenv(envKillFail) == "true")
+	_, _ = runEffects(ctx, dir, os.Getenv(envKillHow))
 	// Not killed: the run has fewer points than at.
 	fmt.Print(n)
 	os.Exit(0)
+}
+
+// size returns how long a file is, 0 if it is not there.
+func size(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// cutPower takes away what was written to the journal and not synced: all of it,
+// its end, or its content. What was synced it leaves.
+func cutPower(path string, synced int64, how int) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return
+	}
+	// What a kill before left torn was cut off, so there may be less than that.
+	synced = min(synced, int64(len(data)))
+	switch lost := data[synced:]; how % 3 {
+	case 0:
+		data = data[:synced]
+	case 1:
+		data = data[:len(data)-len(lost)/2]
+	case 2:
+		clear(lost)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		panic(err)
+	}
 }
 
 var (
@@ -51,9 +91,16 @@ var (
 	keyMade = flow.NewKey[string]("made")
 )
 
+// What a process does with the run.
+const (
+	run  = "run"
+	fail = "fail" // run it, and fail at the end
+	undo = "undo" // take it back, wherever it is
+)
+
 // runEffects runs a flow of five tasks, each of which leaves two files that its
-// Revert takes away, and of which the last one fails if told to.
-func runEffects(ctx context.Context, dir string, fail bool) (*flow.Result, error) {
+// Revert takes away.
+func runEffects(ctx context.Context, dir, how string) (*flow.Result, error) {
 	path := func(name string) string { return filepath.Join(dir, "effects", name) }
 	effect := func(name string, requires, provides []flow.AnyKey) *flow.Task {
 		return &flow.Task{Name: name, Requires: requires, Provides: provides,
@@ -62,7 +109,7 @@ func runEffects(ctx context.Context, dir string, fail bool) (*flow.Result, error
 					return err
 				}
 				probe.Hit(ctx, "between the halves of "+name)
-				if fail && name == "last" {
+				if how == fail && name == "last" {
 					return errBoom
 				}
 				if err := os.WriteFile(path(name+".2"), nil, 0o600); err != nil {
@@ -89,18 +136,40 @@ func runEffects(ctx context.Context, dir string, fail bool) (*flow.Result, error
 			effect("first", flow.Keys(keyName), flow.Keys(keyMade))),
 		flow.Unordered("siblings", effect("third", nil, nil), effect("fourth", nil, nil)),
 		effect("last", flow.Keys(keyMade), nil))
-	return (&flow.Runner{Dir: filepath.Join(dir, "journals")}).Run(ctx, "run", f, keyName.Value("x"))
+	r := &flow.Runner{Dir: filepath.Join(dir, "journals")}
+	if how == undo {
+		return r.Revert(ctx, "run", f, nil)
+	}
+	return r.Run(ctx, "run", f, keyName.Value("x"))
 }
+
+// A harm is what happens to the journal when a process is killed.
+type harm int
+
+const (
+	none     harm = iota
+	half          // part of a record was about to be written
+	hollow        // a record is there in length, but not in content
+	powerCut      // what was not synced is lost, see cutPower
+	harms
+)
 
 // killed runs the flow in a process that kills itself at point at, and reports
 // whether it got that far; if not, points is how many there were.
-func killed(t *testing.T, dir string, fail bool, at int) (dead bool, points int) {
+func killed(t *testing.T, dir, how string, at int, h harm) (dead bool, points int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), envKillDir+"="+dir, envKillAt+"="+strconv.Itoa(at), envKillFail+"="+strconv.FormatBool(fail))
+	cmd.Env = append(os.Environ(), envKillDir+"="+dir, envKillAt+"="+strconv.Itoa(at),
+		envKillHow+"="+how, envKillCut+"="+strconv.FormatBool(h == powerCut))
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+		switch h {
+		case half:
+			tear(t, dir, []byte(`{"task":"third","sta`))
+		case hollow:
+			tear(t, dir, append(make([]byte, 30), '\n'))
+		}
 		return true, 0
 	}
 	if err != nil {
@@ -114,59 +183,54 @@ func killed(t *testing.T, dir string, fail bool, at int) (dead bool, points int)
 	return false, points
 }
 
-// tear does to the journal what a kill can do beyond stopping it: leave part of
-// a record that was about to be written, or take away the end of one that was
-// not yet synced.
-func tear(t *testing.T, dir string, how int) {
+// tear leaves what it is given at the end of the journal.
+func tear(t *testing.T, dir string, end []byte) {
 	t.Helper()
-	path := filepath.Join(dir, "journals", "run.jsonl")
-	data, err := os.ReadFile(path)
-	if err != nil {
+	f, err := os.OpenFile(filepath.Join(dir, "journals", "run.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
+	if errors.Is(err, fs.ErrNotExist) {
 		return // killed before there was one
 	}
-	switch how {
-	case 1:
-		data = append(data, `{"task":"third","sta`...)
-	case 2:
-		// The last record is there in length, but not in content.
-		data = append(data, append(bytes.Repeat([]byte{0}, 30), '\n')...)
-	default:
-		return
+	if err == nil {
+		_, err = f.Write(end)
+		f.Close()
 	}
-	if err := os.WriteFile(path, data, 0o600); err != nil {
+	if err != nil {
 		t.Error(err)
 	}
 }
 
 // TestKilledAnywhere kills a process at every point that it passes while it
 // runs a flow: before, between and after writing and syncing each record, and
-// around and within each task's work and its undoing. The journal is torn, the
-// run resumed by a process that is killed as well, and resumed again. It must
-// end with everything done or with nothing left.
+// around and within each task's work and its undoing. The journal is torn, or
+// loses what was not synced, and the run is resumed; and resumed by a process that
+// is killed as well, at every point of its own, and resumed again. It must end with
+// everything done or, if it fails or is taken back, with nothing left.
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	step := 8
+	step := 1 // of the points of a second kill
 	if testing.Short() {
-		step = 32
+		step = 16
 	}
-	for _, fail := range []bool{false, true} {
-		t.Run(fmt.Sprintf("fail=%v", fail), func(t *testing.T) {
+	for _, story := range []struct{ first, then string }{{run, run}, {fail, fail}, {run, undo}} {
+		t.Run(story.first+" then "+story.then, func(t *testing.T) {
 			t.Parallel()
-			_, points := killed(t, effectsDir(t), fail, 0)
+			_, points := killed(t, effectsDir(t), story.first, 0, none)
 			if points < 50 {
 				t.Fatalf("only %d points to be killed at", points)
 			}
 			var kills, done, reverted atomic.Int64
-			finish := func(dir string, at, again int) {
-				res, err := runEffects(context.Background(), dir, fail)
+			end := func(dir string, at, again int) {
+				res, err := runEffects(context.Background(), dir, story.then)
 				left, e := os.ReadDir(filepath.Join(dir, "effects"))
 				if e != nil {
 					t.Error(e)
 				}
 				switch {
-				case !fail && err == nil && res.State == flow.StateSuccess && len(left) == 10:
+				case story.then == run && err == nil && res.State == flow.StateSuccess && len(left) == 10:
 					done.Add(1)
-				case fail && res != nil && res.State == flow.StateReverted && strings.Contains(err.Error(), "boom") && len(left) == 0:
+				case story.then == fail && res != nil && res.State == flow.StateReverted && strings.Contains(err.Error(), "boom") && len(left) == 0,
+					story.then == undo && err == nil && res.State == flow.StateReverted && len(left) == 0,
+					story.then == undo && errors.Is(err, flow.ErrNoRun) && len(left) == 0:
 					reverted.Add(1)
 				default:
 					t.Errorf("killed at %d, then at %d: %v with %d effects left", at, again, err, len(left))
@@ -178,24 +242,23 @@ func TestKilledAnywhere(t *testing.T) {
 				workers.Go(func() {
 					for at := range work {
 						dir := effectsDir(t)
-						if dead, _ := killed(t, dir, fail, at); !dead {
+						if dead, _ := killed(t, dir, story.first, at, harm(at)%harms); !dead {
 							t.Errorf("not killed at %d of %d", at, points)
 						}
 						kills.Add(1)
-						tear(t, dir, at%3)
-						finish(dir, at, 0)
 						for again := 1 + at%step; ; again += step {
-							dir := effectsDir(t)
-							killed(t, dir, fail, at)
-							tear(t, dir, (at+again)%3)
-							dead, _ := killed(t, dir, fail, again)
-							if !dead {
+							// What the first kill left, to be killed anew.
+							left := scratch.Dir(t)
+							if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+								t.Error(err)
+							}
+							if dead, _ := killed(t, left, story.then, again, harm(at+again)%harms); !dead {
 								break
 							}
-							kills.Add(2)
-							tear(t, dir, (at+again+1)%3)
-							finish(dir, at, again)
+							kills.Add(1)
+							end(left, at, again)
 						}
+						end(dir, at, 0)
 					}
 				})
 			}
@@ -212,7 +275,7 @@ func TestKilledAnywhere(t *testing.T) {
 
 func effectsDir(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := scratch.Dir(t)
 	if err := os.Mkdir(filepath.Join(dir, "effects"), 0o700); err != nil {
 		t.Error(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -54,86 +53,6 @@ type Result struct {
 	secrets vault
 }
 
-// RevertedError says that a run failed and was undone. Unwrap gives the error
-// of the task, of which only the text is left after a resume.
-type RevertedError struct {
-	Flow, Run string
-	// Task is the task that failed, or "" if [Runner.Revert] was called.
-	Task string
-	Err  error
-}
-
-func (e *RevertedError) Error() string {
-	if e.Task == "" {
-		return fmt.Sprintf("cannot keep flow %q: reverted: %v", e.Flow, e.Err)
-	}
-	return fmt.Sprintf("cannot run flow %q: task %q: %v", e.Flow, e.Task, e.Err)
-}
-
-func (e *RevertedError) Unwrap() error { return e.Err }
-
-// RevertFailedError says that a run failed and could not be undone entirely:
-// the tasks named, and those before them that they depend on, are still done.
-// [Runner.Resume] tries again.
-type RevertFailedError struct {
-	Flow, Run string
-	// Cause is why the run was reverted.
-	Cause error
-	// Tasks are those whose Revert failed, Errs their errors.
-	Tasks []string
-	Errs  []error
-}
-
-func (e *RevertFailedError) Error() string {
-	return fmt.Sprintf("cannot revert flow %q: tasks %s: %v (reverting because: %v)",
-		e.Flow, strings.Join(e.Tasks, ", "), errors.Join(e.Errs...), e.Cause)
-}
-
-func (e *RevertFailedError) Unwrap() []error { return append(slices.Clone(e.Errs), e.Cause) }
-
-// SuspendedError says that a run stopped between two tasks because its context
-// ended. Its journal is kept; [Runner.Run] or [Runner.Resume] go on with it.
-// Unwrap gives the context's error.
-type SuspendedError struct {
-	Flow, Run string
-	Err       error
-}
-
-func (e *SuspendedError) Error() string {
-	return fmt.Sprintf("flow %q is suspended: %v", e.Flow, e.Err)
-}
-
-func (e *SuspendedError) Unwrap() error { return e.Err }
-
-// ErrInputsDiffer is the error when a run is started that has been started
-// before with other inputs and has not been forgotten.
-var ErrInputsDiffer = errors.New("run was started with other inputs")
-
-// ChangedError is why a run is reverted whose flow is not the one it was
-// started with. Lost are tasks of the old flow that had begun and that the new
-// one has no code to revert.
-type ChangedError struct {
-	Flow     string
-	Was, Now int
-	Lost     []string
-}
-
-func (e *ChangedError) Error() string {
-	s := fmt.Sprintf("flow %q has changed since the run started (version %d, now %d)", e.Flow, e.Was, e.Now)
-	if len(e.Lost) > 0 {
-		s += ": nothing reverts tasks " + strings.Join(e.Lost, ", ")
-	}
-	return s
-}
-
-// PanicError is the failure of a task that panicked.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
-
 // Run runs f under the name run, which may hold letters, digits, '_', '.' and
 // '-'. Without a journal of that name it starts; with one it goes on where the
 // run was left: tasks that were executing are executed again, a run that was
@@ -171,12 +90,17 @@ func (r *Runner) Revert(ctx context.Context, run string, f *Flow, cause error) (
 }
 
 // ResumeAll goes on with every run in the directory that is not over. Find
-// gives the flow for a run, or nil if it is not known; such a run is an error.
-// One failing run does not hold up the others.
+// gives the flow for a run, or nil if it is not known; such a run is an error, as
+// is one whose journal cannot be read. One failing run does not hold up the
+// others.
 func (r *Runner) ResumeAll(ctx context.Context, find func(Run) *Flow) error {
 	runs, err := r.Runs()
 	errs := []error{err}
 	for _, run := range runs {
+		if run.Err != nil {
+			errs = append(errs, run.Err)
+			continue
+		}
 		if run.Over() {
 			continue
 		}

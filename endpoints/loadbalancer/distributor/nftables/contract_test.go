@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,42 +43,65 @@ func newNetwork(t testing.TB, dir string) *network {
 	for i := range 3 {
 		n.amphorae = append(n.amphorae, netip.AddrFrom4([4]byte{10, 99, byte(i + 1), 2}))
 	}
-	t.Cleanup(func() {
+	// One process for many commands: a test makes hundreds of networks.
+	batch := func(ns string, lines ...string) error {
+		args := []string{"-batch", "-"}
+		if ns != "" {
+			args = append([]string{"-n", ns}, args...)
+		}
+		cmd := exec.Command("ip", args...)
+		cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
+		}
+		return nil
+	}
+	each := func(format string) (lines []string) {
 		for _, ns := range n.namespaces() {
-			_ = exec.Command("ip", "netns", "del", ns).Run()
+			lines = append(lines, fmt.Sprintf(format, ns))
+		}
+		return lines
+	}
+	t.Cleanup(func() {
+		if err := batch("", each("netns del %s")...); err != nil {
+			t.Error(err)
 		}
 	})
 	if _, err := os.Stat(filepath.Join("/run/netns", n.ready())); err == nil {
 		return n
 	}
-	ip := func(args ...string) {
+	ip := func(ns string, lines ...string) {
 		t.Helper()
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			if strings.Contains(string(out), "Operation not permitted") {
-				need.Unmet(t, "no network namespaces: ip %s: %s", strings.Join(args, " "), out)
+		if err := batch(ns, lines...); err != nil {
+			if strings.Contains(err.Error(), "Operation not permitted") {
+				need.Unmet(t, "no network namespaces: %v", err)
 			}
-			t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+			t.Fatal(err)
 		}
 	}
 	lb := n.name + "lb"
-	ip("netns", "add", lb)
-	ip("-n", lb, "link", "set", "lo", "up")
-	ip("netns", "exec", lb, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-	for i, ns := range n.leaves() {
-		ip("netns", "add", ns)
-		here, there := fmt.Sprintf("10.99.%d.1/24", i), fmt.Sprintf("10.99.%d.2/24", i)
-		ip("-n", lb, "link", "add", fmt.Sprintf("l%d", i), "type", "veth", "peer", "name", "wire", "netns", ns)
-		ip("-n", lb, "address", "add", here, "dev", fmt.Sprintf("l%d", i))
-		ip("-n", lb, "link", "set", fmt.Sprintf("l%d", i), "up")
-		ip("-n", ns, "address", "add", there, "dev", "wire")
-		ip("-n", ns, "link", "set", "wire", "up")
-		ip("-n", ns, "link", "set", "lo", "up")
-		ip("-n", ns, "route", "add", "default", "via", strings.TrimSuffix(here, "/24"))
-		ip("-n", lb, "address", "add", fmt.Sprintf("fd99:%d::1/64", i), "dev", fmt.Sprintf("l%d", i), "nodad")
-		ip("-n", ns, "address", "add", fmt.Sprintf("fd99:%d::2/64", i), "dev", "wire", "nodad")
-		ip("-n", ns, "route", "add", "default", "via", fmt.Sprintf("fd99:%d::1", i))
+	ip("", slices.DeleteFunc(each("netns add %s"), func(line string) bool { return strings.HasSuffix(line, n.ready()) })...)
+	if out, err := exec.Command("ip", "netns", "exec", lb, "sysctl", "-q", "-w",
+		"net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1").CombinedOutput(); err != nil {
+		t.Fatalf("sysctl: %v: %s", err, out)
 	}
-	ip("netns", "add", n.ready())
+	here := []string{"link set lo up"}
+	for i, ns := range n.leaves() {
+		here = append(here,
+			fmt.Sprintf("link add l%d type veth peer name wire netns %s", i, ns),
+			fmt.Sprintf("address add 10.99.%d.1/24 dev l%d", i, i),
+			fmt.Sprintf("link set l%d up", i),
+			fmt.Sprintf("address add fd99:%d::1/64 dev l%d nodad", i, i))
+	}
+	ip(lb, here...)
+	for i, ns := range n.leaves() {
+		ip(ns,
+			fmt.Sprintf("address add 10.99.%d.2/24 dev wire", i), "link set wire up", "link set lo up",
+			fmt.Sprintf("route add default via 10.99.%d.1", i),
+			fmt.Sprintf("address add fd99:%d::2/64 dev wire nodad", i),
+			fmt.Sprintf("route add default via fd99:%d::1", i))
+	}
+	ip("", "netns add "+n.ready())
 	return n
 }
 
