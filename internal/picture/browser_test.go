@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/charmed-go/charms/internal/picture"
 )
@@ -190,6 +191,9 @@ func TestPageOfManyHooks(t *testing.T) {
 	if got, items := p.text("count"), value[int](p, `document.querySelectorAll("#rows li").length`); got != "10000 hooks" || items == 0 || items > 200 {
 		t.Errorf("the list says %q and has %d items in the page", got, items)
 	}
+	if got := p.text("detail"); !strings.Contains(got, "10000 hooks of ") || !strings.Contains(got, "Failed") || !strings.Contains(got, "Slowest") {
+		t.Errorf("the page opens with %.300q", got)
+	}
 	p.shoot("timeline-light")
 
 	// A click on the timeline shows the hook under it.
@@ -217,7 +221,7 @@ func TestPageOfManyHooks(t *testing.T) {
 	}
 
 	// From a handler of the hook to its place among the flags.
-	p.click("#detail a.handler")
+	p.click("#detail .link.handler")
 	p.await(`document.getElementById("node").textContent.includes("waits for")`)
 	p.shoot("node-light")
 	p.clearFilter()
@@ -240,11 +244,39 @@ func TestPageOfManyHooks(t *testing.T) {
 	p.await(`getComputedStyle(document.body).backgroundColor === "rgb(21, 24, 29)"`)
 	p.shoot("timeline-dark")
 	p.typeText("#filter", "unit:web/1")
-	p.await(`document.getElementById("count").textContent.includes(" of 10000")`)
+	p.await(`document.getElementById("count").textContent === "250 of 10000 hooks"`)
 	for range 10 {
 		p.click("#zoom-in")
 	}
 	p.shoot("zoomed-dark")
+	p.quiet()
+}
+
+func TestPageByKeyboard(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	p.open(writePage(t, model(40)))
+	overview := p.text("detail")
+	p.do(chromedp.KeyEvent("n"), chromedp.KeyEvent("t"))
+	p.await(`document.querySelector("#rows li[aria-current=true]") !== null`)
+	p.await(`document.getElementById("axis").getAttribute("aria-pressed") === "true"`)
+	p.do(chromedp.KeyEvent(kb.Escape))
+	if got := p.text("detail"); got != overview {
+		t.Errorf("Escape leads to %.300q", got)
+	}
+	// A box keeps the focus when it is picked and let go.
+	p.click("#tab-graph")
+	value[bool](p, `(document.querySelector('#svg g[data-id="h:handler 7"]').focus(), true)`)
+	p.do(chromedp.KeyEvent(kb.Enter))
+	p.await(`document.activeElement.dataset.id === "h:handler 7" && document.activeElement.getAttribute("aria-pressed") === "true"`)
+	p.do(chromedp.KeyEvent(" "))
+	p.await(`document.activeElement.dataset.id === "h:handler 7" && document.activeElement.getAttribute("aria-pressed") === "false"`)
+	// What can be pressed has a name, and everything that looks like a link can
+	// be reached.
+	p.click("#tab-timeline")
+	if got := value[[]string](p, `[...document.querySelectorAll("button, canvas, [role=button], a")].filter(e => e.tagName === "A" || !(e.textContent.trim() || e.getAttribute("aria-label"))).map(e => e.outerHTML)`); len(got) > 0 {
+		t.Errorf("without a name, or out of reach, are %q", got)
+	}
 	p.quiet()
 }
 
@@ -264,7 +296,7 @@ func TestPageSaysWhy(t *testing.T) {
 		Steps: []picture.Step{{Phase: "flags", Handler: "ran"}, {Phase: "flags", Handler: "ran", Flag: "b", Set: true}},
 	}
 	p.open(writePage(t, picture.Page{Title: "why", Hooks: []picture.Hook{hook}, Graphs: []picture.Graph{{Charm: "web", Handlers: []picture.Handler{
-		{Name: "ran", When: "a", On: expr("a", "a")},
+		{Name: "ran", When: "a and not c", On: expr("a and not c", "a", "c")},
 		{Name: "missing", When: "c", On: expr("a and c", "a", "c")},
 		{Name: "in the way", When: "not b", On: expr("not (b or c)", "b", "c")},
 		{Name: "either", When: "c or d", On: expr("c or d", "c", "d")},
@@ -274,6 +306,9 @@ func TestPageSaysWhy(t *testing.T) {
 	}}}}))
 	p.do(chromedp.KeyEvent("n"))
 	p.await(`document.querySelector("table.why") !== null`)
+	if got := value[string](p, `document.querySelector(".because").textContent`); got != "because a is set and c is not set" {
+		t.Errorf("it ran %s", got)
+	}
 	got := value[[]string](p, `[...document.querySelectorAll("table.why tr")].map(r => [...r.cells].map(c => c.textContent).join(": "))`)
 	want := []string{
 		"missing: c was not set",

@@ -6,6 +6,8 @@ const el = (tag, props, ...kids) => {
   e.append(...kids.filter(k => k !== null && k !== undefined));
   return e;
 };
+// link is a button that looks like one: a keyboard reaches it.
+const link = (text, onclick, props) => el("button", {type: "button", textContent: text, onclick, ...props, className: "link " + (props && props.className || "")});
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 let hooks = [], graphs = [], units = [], rows = new Map();
@@ -57,7 +59,10 @@ function prepare(data) {
   for (const h of hooks) if (h.at < chart.first) chart.first = h.at;
   chart.last = end;
   // Few units leave the room to what is below.
-  if (window.innerWidth > 760) $("timeline").style.gridTemplateRows = "min(42%, " + Math.max(120, units.length * chart.row + chart.head + 14) + "px) 1fr";
+  if (window.innerWidth > 760) $("timeline").style.gridTemplateRows = "min(42%, " + Math.max(120, units.length * chart.row + chart.head + 44) + "px) 1fr";
+  const longest = Math.max(4, ...units.map(u => u.length));
+  $("list").style.setProperty("--unit", Math.min(longest, 22) + "ch");
+  chart.gutter = Math.min(Math.max(70, longest * 7 + 24), Math.max(90, window.innerWidth / 5));
 }
 
 function haystack(h) {
@@ -71,7 +76,8 @@ function haystack(h) {
 }
 
 const tests = {
-  unit: (h, v) => h.unit.includes(v),
+  // Of a whole name web/1 only that unit is meant, not web/10.
+  unit: (h, v) => /\/\d+$/.test(v) ? h.unit === v : h.unit.includes(v),
   hook: (h, v) => title(h).toLowerCase().includes(v),
   handler: (h, v) => h.steps.some(s => (s.handler || "").toLowerCase().includes(v)),
   flag: (h, v) => h.steps.some(s => (s.flag || "").toLowerCase().includes(v)),

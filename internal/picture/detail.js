@@ -12,12 +12,42 @@ function pick(i, move) {
 }
 
 function flagLink(name) {
-  return el("a", {className: "link", textContent: name, title: "Hooks in which it changed", onclick: () => setFilter("flag:" + quoted(name))});
+  return link(name, () => setFilter("flag:" + quoted(name)), {title: "Hooks in which it changed"});
 }
 
 function handlerLink(name, h) {
-  const a = el("a", {className: "link handler", textContent: name, title: "Show it among the flags", onclick: () => showNode("h:" + name, graphOf(h))});
-  return graphOf(h) && graphOf(h).handlers.some(x => x.name === name) ? a : el("span", {className: "handler", textContent: name});
+  const g = graphOf(h);
+  return handlerOf(name, g) ? nodeLink(name, g) : el("span", {className: "handler", textContent: name});
+}
+
+const handlerOf = (name, g) => g && g.handlers.find(x => x.name === name);
+const nodeLink = (name, g) => link(name, () => showNode("h:" + name, g), {className: "handler", title: "Show it among the flags"});
+const hookLink = h => link(h.unit + " " + title(h), () => pick(h.i, true));
+
+// showOverview says what stands out, as long as no hook is picked.
+function showOverview() {
+  picked = -1;
+  const sum = f => hooks.reduce((n, h) => n + f(h), 0), calls = sum(h => h.calls || 0);
+  const parts = [el("h2", {textContent: hooks.length + (hooks.length === 1 ? " hook" : " hooks") + " of " + units.length + (units.length === 1 ? " unit" : " units")})];
+  parts.push(el("div", {className: "meta", textContent: [millis(sum(h => h.ms)) + " in hooks", calls ? calls + " hook tools, " + size(sum(h => h.bytes || 0)) : null].filter(Boolean).join(" · ")}));
+  const section = (heading, items) => { if (items.length) parts.push(el("h3", {textContent: heading}), el("ul", {className: "plain"}, ...items.map(x => el("li", {}, ...x)))); };
+  for (const kind of ["failed", "killed"]) {
+    const list = hooks.filter(h => outcome(h) === kind);
+    const items = list.slice(0, 5).map(h => [hookLink(h), h.error ? el("span", {className: "bad", textContent: "  " + h.error}) : ""]);
+    if (list.length > 5) items.push([link("all " + list.length, () => { setFilter(kind); step(1); })]);
+    section(kind === "failed" ? "Failed" : "Killed, and run again", items);
+  }
+  for (const g of graphs) {
+    const ran = new Set();
+    let any = false;
+    for (const h of hooks) if (graphOf(h) === g) { any = true; for (const s of h.steps) if (!s.flag) ran.add(s.handler); }
+    const idle = any ? g.handlers.filter(x => !ran.has(x.name)) : [];
+    section("Never ran" + (graphs.length > 1 ? " in " + g.charm : ""), idle.map(x => [nodeLink(x.name, g), el("span", {className: "meta", textContent: "  waits for " + x.when})]));
+  }
+  section("Slowest", [...hooks].sort((a, b) => b.ms - a.ms).slice(0, 3).map(h => [hookLink(h), el("span", {className: "meta", textContent: "  " + millis(h.ms)})]));
+  const keys = [["← →", "the hook before or after on its unit"], ["n p", "the next or previous match"], ["/", "filter"], ["+ - 0", "zoom"], ["t", "by time"], ["Esc", "back to this"]];
+  parts.push(el("p", {className: "keys"}, "Click a hook to see what ran in it, what did not, and why. Scroll to zoom, drag to move. ", ...keys.flatMap(([k, what]) => [el("kbd", {textContent: k}), " " + what + "  "])));
+  $("detail").replaceChildren(...parts);
 }
 
 function showDetail(h) {
@@ -26,7 +56,7 @@ function showDetail(h) {
   parts.push(el("h2", {textContent: title(h)}));
   const when = h.at ? new Date(h.at).toISOString().replace("T", " ").replace(/\.?0*Z$/, "") : "";
   parts.push(el("div", {className: "meta"},
-    el("a", {className: "link", textContent: h.unit, onclick: () => setFilter("unit:" + h.unit)}),
+    link(h.unit, () => setFilter("unit:" + h.unit), {title: "Hooks of this unit"}),
     " · " + [when, millis(h.ms), h.leader === true ? "leader" : h.leader === false ? "not the leader" : null,
       h.calls ? h.calls + " hook tools, " + size(h.bytes || 0) : null].filter(Boolean).join(" · ")));
   if (outcome(h) === "failed") parts.push(el("p", {className: "bad", textContent: "Failed; nothing of it was kept" + (h.error ? ": " + h.error : ".")}));
@@ -37,15 +67,22 @@ function showDetail(h) {
     parts.push(el("h3", {textContent: "What happened"}));
     const list = el("ul", {className: "steps"});
     let phase = null;
+    const set = new Set(h.flags), atRound = new Set(h.flags);
     for (const s of h.steps) {
       const now = s.phase === "flags" ? "round " + ((s.round || 0) + 1) + " of flag handlers" : s.phase === "hooks" ? "handlers of the hook" : s.phase === "start" ? "before any handler" : s.phase;
-      if (now !== phase) { list.append(el("li", {className: "round", textContent: now})); phase = now; }
+      if (now !== phase) {
+        list.append(el("li", {className: "round", textContent: now}));
+        phase = now;
+        atRound.clear();
+        set.forEach(f => atRound.add(f));
+      }
       if (s.flag) {
+        if (s.set) set.add(s.flag); else set.delete(s.flag);
         list.append(el("li", {className: "change"}, el("span", {className: s.set ? "set" : "clear", textContent: s.set ? "set " : "cleared "}), flagLink(s.flag),
           s.trigger ? el("span", {className: "meta", textContent: " by the trigger of " + s.trigger}) : null));
       } else {
         list.append(el("li", {}, "▸ ", handlerLink(s.handler || "", h), el("span", {className: "meta", textContent: "  " + millis((s.duration || 0) / 1e6)}),
-          s.error ? el("div", {className: "bad", textContent: s.error}) : null));
+          because(handlerOf(s.handler, graph), set, atRound), s.error ? el("div", {className: "bad", textContent: s.error}) : null));
       }
     }
     parts.push(list);
@@ -114,6 +151,29 @@ function blockers(e, set, want, out) {
   if (e.op === "not") return blockers(e.parts[0], set, !want, out);
   for (const p of e.parts || []) blockers(p, set, want, out);
   return out;
+}
+
+// reasons returns the flags because of which e is want.
+function reasons(e, set, want, out) {
+  if (holds(e, set) !== want) return out;
+  if (e.op === "flag") out.push(e.flag + (want ? " is set" : " is not set"));
+  else if (e.op === "not") reasons(e.parts[0], set, !want, out);
+  else for (const p of e.parts || []) reasons(p, set, want, out);
+  return out;
+}
+
+const kinds = {hook: "the hook is its own", restricted: "the hook is its own", action: "the action is its own", once: "it had not run before", every: "it runs in every hook", files: "its files changed"};
+
+// because says why a handler ran: what it waits for, and which flags there
+// were before it, or when its round began.
+function because(x, set, atRound) {
+  if (!x) return null;
+  const parts = [];
+  for (const c of x.on || []) {
+    if (c.expr) parts.push(...new Set(reasons(c.expr, holds(c.expr, set) ? set : atRound, true, [])));
+    else parts.push(kinds[c.kind] || c.text);
+  }
+  return parts.length ? el("div", {className: "because", textContent: "because " + parts.join(" and ")}) : null;
 }
 
 function flagsAfter(h) {

@@ -45,10 +45,12 @@ function watch() {
   $("net").addEventListener("click", e => { if (e.target === $("net") && node) { node = null; drawGraph(); } });
   new ResizeObserver(() => { chart.draw(); drawList(); }).observe($("timeline"));
   document.addEventListener("keydown", e => {
-    if (e.target.tagName === "INPUT" || e.ctrlKey || e.metaKey || e.altKey) return;
-    const keys = {ArrowRight: () => sibling(1), ArrowLeft: () => sibling(-1), n: () => step(1), p: () => step(-1),
+    if (["INPUT", "SELECT"].includes(e.target.tagName) || e.ctrlKey || e.metaKey || e.altKey) return;
+    const inList = e.target.id === "list";
+    if (e.target.tagName === "BUTTON" && e.key === " ") return;
+    const keys = {...(inList ? {ArrowDown: () => step(1), ArrowUp: () => step(-1)} : {}), t: () => $("axis").click(), ArrowRight: () => sibling(1), ArrowLeft: () => sibling(-1), n: () => step(1), p: () => step(-1),
       "+": () => chart.zoom(0.6), "-": () => chart.zoom(1 / 0.6), 0: () => chart.fit(), "/": () => $("filter").focus(),
-      Escape: () => { node = null; setFilter(""); }};
+      Escape: () => { node = null; setFilter(""); showOverview(); drawList(); chart.draw(); }};
     if (keys[e.key]) { e.preventDefault(); keys[e.key](); }
   });
   watchChart();
@@ -61,6 +63,7 @@ load().then(data => {
   if (!graphs.length) $("tab-graph").hidden = true;
   if (!hooks.length) $("tab-timeline").hidden = true;
   tab(data.open || (hooks.length ? "timeline" : "graph"));
+  showOverview();
   applyFilter();
   document.body.dataset.ready = "true";
 }).catch(err => {

@@ -7,7 +7,7 @@ function drawList() {
   for (let k = top; k < top + n; k++) {
     const h = hooks[matches[k]];
     items.push(el("li", {
-      className: outcome(h) + (h.i === picked ? " picked" : ""), onclick: () => pick(h.i, true),
+      className: outcome(h) + (h.i === picked ? " picked" : ""), ariaCurrent: h.i === picked ? "true" : null, onclick: () => pick(h.i, true),
     },
     el("span", {className: "n", textContent: h.i + 1}), el("span", {textContent: h.unit}),
     el("span", {textContent: title(h), title: title(h)}), el("span", {className: "ms", textContent: millis(h.ms)})));
@@ -17,14 +17,15 @@ function drawList() {
 }
 
 function millis(ms) {
-  if (ms >= 1000) return (ms / 1000).toFixed(1) + " s";
-  return (ms >= 10 ? ms.toFixed(0) : ms.toFixed(ms >= 0.1 ? 1 : 2)) + " ms";
+  if (ms >= 999.5) return (ms / 1000).toFixed(1) + " s";
+  if (ms < 0.1) return (ms * 1000).toFixed(0) + " µs";
+  return ms.toFixed(ms >= 9.95 ? 0 : 1) + " ms";
 }
 
 const size = n => n >= 1e6 ? (n / 1e6).toFixed(1) + " MB" : n >= 1e3 ? (n / 1e3).toFixed(1) + " kB" : n + " B";
 
 const chart = {
-  gutter: 120, row: 26, head: 22,
+  gutter: 120, row: 30, head: 22,
   byTime: false, first: 0, last: 1, from: 0, to: 1, scroll: 0, width: 1000, height: 300,
 
   start(h) { return this.byTime ? h.at : h.i; },
@@ -91,7 +92,7 @@ const chart = {
     g.fillStyle = c.text;
     for (let r = firstRow; r < lastRow; r++) {
       const y = this.head + r * this.row - this.scroll;
-      if (y > this.head - this.row) g.fillText(clip(g, shown[r], this.gutter - 14), 8, y + this.row / 2);
+      if (y > this.head - this.row) g.fillText(clipFront(g, shown[r], this.gutter - 14), 8, y + this.row / 2);
     }
     g.fillStyle = c.panel;
     g.fillRect(0, 0, this.gutter, this.head);
@@ -131,7 +132,9 @@ const chart = {
       if (w < 2 && Math.floor(x) === lastX && rank <= lastRank) continue;
       lastX = Math.floor(x); lastRank = rank;
       g.fillStyle = !on ? c.dim : c[out] || c.ok;
+      g.globalAlpha = on && !out && h.flags && !h.steps.some(s => !s.flag) ? 0.45 : 1;
       g.fillRect(x, y + 3, w, this.row - 7);
+      g.globalAlpha = 1;
       if (on && w > 24) this.paintHandlers(g, c, h, x, w, y);
       if (h.i === picked) {
         g.strokeStyle = c.pick;
@@ -140,8 +143,8 @@ const chart = {
         g.lineWidth = 1;
       }
       if (w > 60) {
-        g.fillStyle = on ? "#fff" : c.soft;
-        const tall = h.steps.some(s => !s.flag) ? 9 : this.row / 2;
+        g.fillStyle = !on ? c.soft : h.flags && !h.steps.some(s => !s.flag) && !out ? c.text : "#fff";
+        const tall = h.steps.length ? 11 : this.row / 2;
         g.fillText(clip(g, title(h), w - 8), Math.max(x, this.gutter) + 4, y + tall);
       }
     }
@@ -197,6 +200,13 @@ function clip(g, text, width) {
   return lo ? text.slice(0, lo) + "…" : "";
 }
 
+// clipFront keeps the end of a unit's name: its number.
+function clipFront(g, text, width) {
+  let from = 0;
+  while (from < text.length && g.measureText((from ? "…" : "") + text.slice(from)).width > width) from++;
+  return from ? "…" + text.slice(from) : text;
+}
+
 function clock(ms, step) {
   if (step < 1000) return (ms / 1000).toFixed(3) + " s";
   const s = Math.round(ms / 1000), pad = n => String(n).padStart(2, "0");
@@ -246,7 +256,7 @@ function watchChart() {
   $("fit").onclick = () => chart.fit();
   $("axis").onclick = () => {
     chart.byTime = !chart.byTime;
-    $("axis").textContent = chart.byTime ? "by time" : "by order";
+    $("axis").setAttribute("aria-pressed", String(chart.byTime));
     chart.fit();
   };
 }
@@ -259,7 +269,7 @@ function tip(e) {
     textContent: millis(h.ms) + ", " + ran.length + " handlers, " + changes.length + " flag changes" + (h.calls ? ", " + h.calls + " hook tools" : "") + (outcome(h) ? ", " + outcome(h) : ""),
   }));
   t.hidden = false;
-  const w = $("chart").clientWidth, hgt = $("chart").clientHeight;
+  const w = $("plot").clientWidth, hgt = $("plot").clientHeight;
   t.style.left = Math.min(e.offsetX + 14, w - t.offsetWidth - 4) + "px";
   t.style.top = (e.offsetY + 14 + t.offsetHeight > hgt ? Math.max(0, e.offsetY - t.offsetHeight - 10) : e.offsetY + 14) + "px";
 }
