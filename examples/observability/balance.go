@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,15 +20,28 @@ import (
 // providerName is the name of the charm that makes load balancers.
 const providerName = "loadbalancer-provider"
 
-// choose chooses what the load balancer is made with, and says so.
-func (d *drive) choose() {
-	if d.balancer == "" || d.balancer == "auto" {
-		d.balancer = "haproxy"
-		if _, err := exec.LookPath("haproxy"); err != nil {
-			d.balancer = "standin"
-			d.say("HAProxy is not installed. The load balancer will be a stand-in: a small proxy that is built in.\n")
+// introduce says what there is to see, and chooses what it is made with.
+func (d *drive) introduce() {
+	choose := func(choice *string, program, builtIn, description string) string {
+		path, err := exec.LookPath(program)
+		missing := ""
+		if *choice == "" || *choice == "auto" {
+			*choice = program
+			if err != nil {
+				*choice, missing = builtIn, "; "+program+" is not installed"
+			}
 		}
+		if *choice == builtIn {
+			return description + missing
+		}
+		return cmp.Or(path, program)
 	}
+	d.say("Three charms in a simulated model of Juju. What they run is real, and serves on")
+	d.say("the loopback of this machine:")
+	d.say("  web           an application that serves HTTP, and metrics over mutual TLS")
+	d.say("  prometheus    %s", choose(&d.engine, "prometheus", "embedded", "the engine from Prometheus's libraries, built in"))
+	d.say("  loadbalancer  %s", choose(&d.balancer, "haproxy", "standin", "a stand-in: a small proxy, built in"))
+	d.say("")
 }
 
 // balanced checks that the units of web have their load balancer.
@@ -108,9 +122,9 @@ func (d *drive) isBalancer(pid string) bool {
 // reportLoad shows what became of the requests.
 func (d *drive) reportLoad() {
 	made := map[string]string{"haproxy": "HAProxy", "standin": "the stand-in"}[d.balancer]
-	d.say("\nRequests through the load balancer, %s at %s, while units came, drained and went", made, d.site.front())
-	d.say("  %d sent over %d connections, new ones and kept ones: %d failed", d.sent.Requests, d.sent.Connections, d.sent.Failed())
+	d.say("\nRequests through the load balancer (%s at %s)", made, d.site.front())
+	d.say("  %6d sent, %d failed (over %d connections, new ones and kept ones)", d.sent.Requests, d.sent.Failed(), d.sent.Connections)
 	for _, unit := range slices.Sorted(maps.Keys(d.sent.Answers)) {
-		d.say("  %-6s answered %d", unit, d.sent.Answers[unit])
+		d.say("  %6d answered by %s", d.sent.Answers[unit], unit)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,13 +45,12 @@ const (
 // drive is one run of the example.
 type drive struct {
 	options
-	out   io.Writer
+	teller
 	began time.Time
 	dir   string
 	site  site
 	model *jujusim.Model
 	hooks int
-	open  bool // a line has begun
 	load  *load.Load
 	sent  load.Report
 }
@@ -67,7 +65,8 @@ func (d *drive) all(ctx context.Context) (err error) {
 	if d.site, err = findSite(); err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	d.model, err = jujusim.New(jujusim.Options{Seed: d.seed, Name: "observability", Dir: dir, OnEvent: d.event})
+	event := func(e jujusim.Event) { d.event(ctx, e) }
+	d.model, err = jujusim.New(jujusim.Options{Seed: d.seed, Name: "observability", Dir: dir, OnEvent: event})
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
@@ -78,7 +77,7 @@ func (d *drive) all(ctx context.Context) (err error) {
 		// Also what a charm left running, if something went wrong.
 		err = errors.Join(err, d.endWorkloads(), d.model.Close(), os.RemoveAll(dir))
 	}()
-	d.choose()
+	d.introduce()
 	limited, cancel := context.WithTimeoutCause(ctx, timeForAll, fmt.Errorf("it took longer than %v", timeForAll))
 	defer cancel()
 	if err := d.story(limited); err != nil {
@@ -90,7 +89,9 @@ func (d *drive) all(ctx context.Context) (err error) {
 	if err := d.step(limited, "Remove all applications", d.removeAll); err != nil {
 		return err
 	}
-	d.say("\nAll of it came true, in %.1f s (seed %d).", time.Since(d.began).Seconds(), d.seed)
+	d.say("\nAll of it came true, in %.1f s: Prometheus followed the units that came and went,\n"+
+		"and none of %d requests failed. --seed %d repeats it.",
+		time.Since(d.began).Seconds(), d.sent.Requests, d.seed)
 	return nil
 }
 
@@ -100,25 +101,25 @@ func (d *drive) story(ctx context.Context) error {
 		what string
 		do   func(ctx context.Context) error
 	}{
-		{"Deploy web with three units, prometheus, and a load balancer", d.deploy},
+		{"Deploy web (three units), prometheus, loadbalancer", d.deploy},
 		{"Relate web:metrics and prometheus:manual-jobs", d.relate("web:metrics", "prometheus:manual-jobs")},
 		{"Relate web:loadbalancer and loadbalancer:lb-consumers", d.relate("web:loadbalancer", "loadbalancer:lb-consumers")},
 		{"See that the units of web have their load balancer", d.balanced},
 		{"Wait until Prometheus scrapes all three units", d.scraped},
-		{"Ask a unit for its metrics without a certificate", d.refused},
-		{"Send requests through the load balancer, until all units answer", d.startLoad},
-		{"Add a unit", d.add},
-		{"Wait until it answers requests, too", d.answering("web/0", "web/1", "web/2", "web/3")},
+		{"See that metrics need a client certificate", d.refused},
+		{"Send requests until all three units answer", d.startLoad},
+		{"Add web/3", d.add},
+		{"Wait until it answers requests", d.answering("web/0", "web/1", "web/2", "web/3")},
 		{"Wait until Prometheus scrapes all four", d.scraped},
 		{"Drain web/2: juju run web/2 drain", d.action("web/2", "drain")},
-		{"Wait until it answers no more", d.answering("web/0", "web/1", "web/3")},
+		{"Wait until it gets no requests", d.answering("web/0", "web/1", "web/3")},
 		{"Resume web/2: juju run web/2 resume", d.action("web/2", "resume")},
-		{"Wait until it answers again", d.answering("web/0", "web/1", "web/2", "web/3")},
+		{"Wait until it answers requests again", d.answering("web/0", "web/1", "web/2", "web/3")},
 		{"Remove web/1", d.remove},
-		{"Wait until the three that are left answer", d.answering("web/0", "web/2", "web/3")},
-		{"Wait until Prometheus scrapes the three that are left", d.scraped},
+		{"Wait until only the other three answer", d.answering("web/0", "web/2", "web/3")},
+		{"Wait until Prometheus scrapes just these", d.scraped},
 		{"See that the units of web know each other", d.acquainted},
-		{"Stop sending, and count", d.stopLoad},
+		{"Stop sending", d.stopLoad},
 	}
 	for _, step := range steps {
 		if err := d.step(ctx, step.what, step.do); err != nil {
@@ -128,12 +129,9 @@ func (d *drive) story(ctx context.Context) error {
 	return d.report(ctx)
 }
 
-func (d *drive) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
-
 // step does one thing and tells how it went.
 func (d *drive) step(ctx context.Context, what string, do func(ctx context.Context) error) error {
-	fmt.Fprintf(d.out, "%6.1f s  %s ...", time.Since(d.began).Seconds(), what)
-	d.open = true
+	d.begin(fmt.Sprintf("%6.1f s  %s", time.Since(d.began).Seconds(), what))
 	hooks := d.hooks
 	ctx, cancel := context.WithTimeout(ctx, timeForStep)
 	defer cancel()
@@ -142,43 +140,45 @@ func (d *drive) step(ctx context.Context, what string, do func(ctx context.Conte
 		before = d.load.Report()
 	}
 	err := do(ctx)
-	sent := ""
+	result := "done"
+	if d.hooks > hooks {
+		result += fmt.Sprintf(", %d hooks", d.hooks-hooks)
+	}
 	if d.load != nil {
 		since := d.load.Report().Since(before)
-		sent = fmt.Sprintf(", %d requests", since.Requests)
+		switch since.Requests {
+		case 0:
+		case 1:
+			result += ", 1 request"
+		default:
+			result += fmt.Sprintf(", %d requests", since.Requests)
+		}
 		if err == nil && since.Failed() > 0 {
 			err = fmt.Errorf("requests have failed: %v", since)
 		}
 	}
-	tell := func(format string, args ...any) {
-		if !d.open {
-			format = "         " + format
+	if err != nil {
+		if result = "failed"; errors.Is(ctx.Err(), context.Canceled) {
+			result = "given up"
 		}
-		d.open = false
-		d.say(format, args...)
-	}
-	switch {
-	case err != nil:
-		tell(" failed")
+		d.end(result)
 		return fmt.Errorf("%s: %w", strings.ToLower(what[:1])+what[1:], err)
-	case d.hooks > hooks:
-		tell(" done, %d hooks%s", d.hooks-hooks, sent)
-	default:
-		tell(" done%s", sent)
 	}
+	d.end(result)
 	return nil
 }
 
-func (d *drive) event(e jujusim.Event) {
-	if e.Kind != jujusim.DispatchEnded {
+// event tells what happens in the model. What happens to hooks when the run is
+// given up is of no interest.
+func (d *drive) event(ctx context.Context, e jujusim.Event) {
+	if e.Kind == jujusim.DispatchStarted {
+		d.doing(e.Dispatch.Hook.String())
+	}
+	if e.Kind != jujusim.DispatchEnded || ctx.Err() != nil {
 		return
 	}
 	d.hooks++
 	if d.verbose || e.Dispatch.Outcome != jujusim.Done {
-		if d.open {
-			d.say("")
-			d.open = false
-		}
 		d.say("          %s: %s", e.Dispatch.Hook, e.Dispatch.Outcome)
 	}
 	if e.Dispatch.Outcome != jujusim.Done {
@@ -397,6 +397,7 @@ func (d *drive) wait(ctx context.Context) error {
 		}
 	}
 	<-ctx.Done()
+	d.say("")
 	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeForStep)
 	defer cancel()
 	return d.step(removing, "Remove all applications", d.removeAll)

@@ -27,7 +27,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -36,6 +38,7 @@ import (
 	"github.com/charmed-go/charms/examples/observability/webcharm"
 	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/reactive"
+	"golang.org/x/term"
 )
 
 func main() {
@@ -85,21 +88,54 @@ func run(ctx context.Context, args []string) int {
 	if err := set.Parse(args); err != nil {
 		return 2
 	}
-	if set.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "unexpected argument %q\n", set.Arg(0))
+	if err := opts.check(set.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
+	// When the terminal is closed, too, everything is taken away.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
 	// When nobody reads the output any more, everything is still taken away. The
 	// signal alone does not tell: charms get it when a server closes a socket.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, cancel := context.WithCancelCause(ctx)
+	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	d := &drive{options: opts, out: &output{os.Stdout, cancel}, began: time.Now()}
-	if err := d.all(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "\nFAILED: %v (seed %d)\n", err, opts.seed)
-		return 1
+	d := &drive{options: opts, began: time.Now(), teller: teller{out: &output{os.Stdout, cancel}}}
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		d.width = width
 	}
-	return 0
+	err := d.all(running)
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil:
+		fmt.Fprintf(os.Stderr, "\nGiven up (%v). Nothing is left running.\n", context.Cause(ctx))
+	default:
+		fmt.Fprintf(os.Stderr, "\nFAILED: %v (seed %d)\n", err, opts.seed)
+	}
+	return 1
+}
+
+// check checks the command line.
+func (o options) check(rest []string) error {
+	engines := []string{"auto", "prometheus", "embedded"}
+	balancers := []string{"auto", "haproxy", "standin"}
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("unexpected argument %q", rest[0])
+	case !slices.Contains(engines, o.engine):
+		return fmt.Errorf("--engine %q is none of %v", o.engine, engines)
+	case !slices.Contains(balancers, o.balancer):
+		return fmt.Errorf("--balancer %q is none of %v", o.balancer, balancers)
+	}
+	for _, program := range []string{o.engine, o.balancer} {
+		if program == "prometheus" || program == "haproxy" {
+			if _, err := exec.LookPath(program); err != nil {
+				return fmt.Errorf("%s is not installed", program)
+			}
+		}
+	}
+	return nil
 }
 
 // output ends a run that nobody sees.

@@ -33,12 +33,12 @@ func TestStory(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
 			balancer := []string{"auto", "standin"}[seed]
-			d := &drive{options: options{engine: "embedded", balancer: balancer, seed: seed}, out: &out, began: time.Now()}
+			d := &drive{options: options{engine: "embedded", balancer: balancer, seed: seed}, teller: teller{out: &out}, began: time.Now()}
 			if err := d.all(t.Context()); err != nil {
 				t.Fatalf("%v\n%s", err, &out)
 			}
 			for _, want := range []string{
-				"web/0-", "web/3-", "is up", "juju exec", `"register scrape job" `, "It waits for", "It knows web/", "kept ones: 0 failed", "All of it came true",
+				"web/0-", "web/3-", "is up", "juju exec", `"register scrape job" `, "It waits for", "It knows web/", "sent, 0 failed", "All of it came true", "\njuju status\n",
 			} {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("%q is not in\n%s", want, &out)
@@ -54,12 +54,34 @@ func TestStory(t *testing.T) {
 	}
 }
 
+// TestTeller: on a terminal a step shows what is being done, as far as it fits.
+func TestTeller(t *testing.T) {
+	t.Parallel()
+	for width, want := range map[int]string{
+		0:  "step ... done\nnext ...\nkilled\n          failed\n",
+		14: "step ...\r\x1b[Kstep ... hook\r\x1b[Kstep ... done\nnext ...\r\x1b[Knext ...\nkilled\n          failed\n",
+	} {
+		var out bytes.Buffer
+		tell := teller{out: &out, width: width}
+		tell.begin("step")
+		tell.doing("hook that is longer")
+		tell.end("done")
+		tell.begin("next")
+		tell.say("killed")
+		tell.doing("another")
+		tell.end("failed")
+		if out.String() != want {
+			t.Errorf("width %d: got %q, want %q", width, &out, want)
+		}
+	}
+}
+
 func TestStoryThatFails(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	var out bytes.Buffer
-	d := &drive{options: options{engine: "embedded"}, out: &out, began: time.Now()}
+	d := &drive{options: options{engine: "embedded"}, teller: teller{out: &out}, began: time.Now()}
 	if err := d.all(ctx); err == nil {
 		t.Errorf("it came true in no time:\n%s", &out)
 	}
@@ -82,7 +104,7 @@ func TestNobodyReads(t *testing.T) {
 	}()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	d := &drive{options: options{engine: "embedded", verbose: true}, out: &output{writer, cancel}, began: time.Now()}
+	d := &drive{options: options{engine: "embedded", verbose: true}, teller: teller{out: &output{writer, cancel}}, began: time.Now()}
 	if err := d.all(ctx); !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("%v", err)
 	}
@@ -104,7 +126,7 @@ func TestFailedRequestFailsTheRun(t *testing.T) {
 	}))
 	defer server.Close()
 	var out bytes.Buffer
-	d := &drive{out: &out, began: time.Now()}
+	d := &drive{teller: teller{out: &out}, began: time.Now()}
 	d.load = load.Start(load.Options{Address: strings.TrimPrefix(server.URL, "http://"), Fresh: 1, Kept: 1})
 	err := d.step(t.Context(), "Wait for answers", func(ctx context.Context) error { return d.load.Await(ctx, 60) })
 	if err == nil || !strings.Contains(err.Error(), "1 failed") {
@@ -131,7 +153,7 @@ func TestCharmFile(t *testing.T) {
 
 func TestWrongArguments(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"--nonsense"}, {"nonsense"}} {
+	for _, args := range [][]string{{"--nonsense"}, {"nonsense"}, {"--engine", "nonsense"}, {"--balancer", "nonsense"}} {
 		if code := run(t.Context(), args); code != 2 {
 			t.Errorf("%v: exit status %d", args, code)
 		}

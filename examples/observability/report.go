@@ -49,7 +49,7 @@ func (d *drive) refused(ctx context.Context) error {
 
 // report shows the state of things.
 func (d *drive) report(ctx context.Context) error {
-	d.say("\n%s", strings.TrimRight(d.model.Status().String(), "\n"))
+	d.say("\njuju status\n\n%s", strings.TrimRight(d.model.Status().String(), "\n"))
 
 	server, err := d.prometheus()
 	if err != nil {
@@ -59,7 +59,7 @@ func (d *drive) report(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("\nScrape jobs of Prometheus")
+	d.say("\nWhat Prometheus scrapes, by the names of the jobs")
 	for _, target := range targets {
 		d.say("  %s\n    %s is %s", target.Pool, target.URL, target.Health)
 	}
@@ -70,10 +70,10 @@ func (d *drive) report(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("\n%s\n  %s", d.site.page(d.leader()), strings.ReplaceAll(strings.TrimSpace(page), "\n", "\n  "))
+	d.say("\nThe page of %s, %s\n  %s", d.leader(), d.site.page(d.leader()), strings.ReplaceAll(strings.TrimSpace(page), "\n", "\n  "))
 
 	unit, handler := d.leader(), "register scrape job"
-	d.say("\njuju exec --unit %s './dispatch explain %q'", unit, handler)
+	d.say("\nWhy the unit has a scrape job: juju exec --unit %s './dispatch explain %q'", unit, handler)
 	result, err := d.model.Exec(ctx, unit, jujusim.ExecOptions{Run: func(ctx context.Context, p hooktool.Process) int {
 		p.Args = []string{"explain", handler}
 		return reactive.Run(ctx, charms()["web"], p)
@@ -85,7 +85,8 @@ func (d *drive) report(ctx context.Context) error {
 		return fmt.Errorf("cannot explain %q: %s%s", handler, result.Stdout, result.Stderr)
 	}
 	for line := range strings.Lines(result.Stdout) {
-		d.say("  %s", strings.TrimRight(line, "\n"))
+		d.say("%s", strings.TrimRight("  "+line, " \n"))
 	}
+	d.say("")
 	return nil
 }

@@ -107,20 +107,22 @@ func (w *web) note(ctx context.Context, h *reactive.Hook) error {
 	return w.balancer.Acknowledge(ctx, h, balancerName)
 }
 
-// balanced is what the status says of the load balancer.
-func (w *web) balanced(ctx context.Context, h *reactive.Hook) (reactive.Status, error) {
+// balanced is what the status says of where this unit, which has a port of its
+// own, is reached.
+func (w *web) balanced(ctx context.Context, h *reactive.Hook, port int) (reactive.Status, error) {
+	direct := fmt.Sprintf("serving on port %d", port)
 	if !w.balancer.IsAvailable() {
-		return reactive.Active(""), nil
+		return reactive.Active(direct), nil
 	}
 	if h.IsSet(w.drained) {
-		return reactive.Active(", drained"), nil
+		return reactive.Active(direct + ", drained"), nil
 	}
 	answer, ok, err := w.balancer.Response(ctx, h, balancerName)
 	if err != nil {
 		return reactive.Status{}, err
 	}
 	if !ok || answer.Stale {
-		return reactive.Active(", not balanced yet"), nil
+		return reactive.Active(direct + ", not balanced yet"), nil
 	}
 	if err := answer.Err(); err != nil {
 		return reactive.BlockedStatus("no load balancer: " + err.Error()), nil
@@ -129,7 +131,7 @@ func (w *web) balanced(ctx context.Context, h *reactive.Hook) (reactive.Status, 
 	if err != nil {
 		return reactive.Status{}, err
 	}
-	return reactive.Active(", behind " + net.JoinHostPort(answer.Address(), strconv.Itoa(options.BalancerPort))), nil
+	return reactive.Active("behind " + net.JoinHostPort(answer.Address(), strconv.Itoa(options.BalancerPort))), nil
 }
 
 type noParams struct{}

@@ -286,18 +286,14 @@ func (w *web) status(ctx context.Context, h *reactive.Hook) (reactive.Status, er
 	if err != nil {
 		return reactive.Status{}, err
 	}
-	text := fmt.Sprintf("serving on port %d", at.HTTP)
+	balanced, err := w.balanced(ctx, h, at.HTTP)
+	if err != nil || balanced.State != "active" {
+		return balanced, err
+	}
+	text := balanced.Message
 	if n := w.peers.All().Len(); n > 0 {
-		text += fmt.Sprintf(", knows %d peers", n)
+		text += fmt.Sprintf(", %d peers", n)
 	}
-	balanced, err := w.balanced(ctx, h)
-	if err != nil {
-		return reactive.Status{}, err
-	}
-	if balanced.State != "active" {
-		return balanced, nil
-	}
-	text += balanced.Message
 	scraped := 0
 	for _, job := range w.metrics.Jobs() {
 		switch {
