@@ -88,6 +88,9 @@ func (ep *Endpoint) ContainerScoped() (bool, error) {
 // will have once Juju has done all that was asked of it so far, joined or not,
 // sorted (goal-state; expected_related_units and expected_peer_units in
 // charmhelpers). Of a peer endpoint these are the peers, without this unit.
+//
+// Juju tells nobody which units of another model to expect, nor a subordinate
+// unit which peers: of those there are the ones that have joined.
 func (ep *Endpoint) ExpectedUnits(ctx context.Context) ([]string, error) {
 	goal, err := ep.run.goalState(ctx)
 	if err != nil {
@@ -97,14 +100,27 @@ func (ep *Endpoint) ExpectedUnits(ctx context.Context) ([]string, error) {
 	if ep.role == charmfile.Peer {
 		units = goal.Units
 	}
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(units)) {
-		// Among them are the remote applications themselves.
-		if strings.Contains(name, "/") && name != ep.run.unit && units[name].Status != "dying" {
-			names = append(names, name)
+	expected := make(map[string]bool)
+	for name, status := range units {
+		// Among them are the remote applications themselves, those of other
+		// models by the URL of an offer, such as admin/other.db.
+		if isUnit(name) && name != ep.run.unit {
+			expected[name] = status.Status != "dying"
 		}
 	}
-	return names, nil
+	for unit := range ep.Units().Values() {
+		if _, told := units[unit.name]; !told {
+			expected[unit.name] = true
+		}
+	}
+	maps.DeleteFunc(expected, func(_ string, comes bool) bool { return !comes })
+	return slices.Sorted(maps.Keys(expected)), nil
+}
+
+// isUnit reports whether a name is that of a unit: an application and a number.
+func isUnit(name string) bool {
+	_, number, ok := strings.Cut(name, "/")
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // goalState is read once in a hook.

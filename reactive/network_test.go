@@ -111,8 +111,14 @@ func TestSurroundings(t *testing.T) {
 		}
 		r := reactivetest.Run(t, networkCharm("subordinate: true"), s, reactivetest.UpdateStatus())
 		want := "10.3.2.1 10.3.2.1 10.3.2.1 false deadbeef 10.3.2.1 true feedbeef [app/1] [far/7 pg/0] host/4"
+		// Of these Juju expects pg/0 only; the others are there because they joined.
 		if got := r.State.Data["app.seen"]; got != want {
 			t.Errorf("%s: the unit sees\n%v, want\n%s", version, got, want)
+		}
+		s.Relations = []reactivetest.Relation{{Endpoint: "db", RemoteApp: "far", RemoteModel: "feedbeef-0bad-400d-8000-4b1d0d06f00d"}}
+		r = reactivetest.Run(t, networkCharm(""), s, reactivetest.UpdateStatus())
+		if got := r.State.Data["app.seen"]; got != "10.3.2.1 10.3.2.1 10.3.2.1 true feedbeef [] [] " {
+			t.Errorf("%s: with an offer whose units have not joined the unit sees %v", version, got)
 		}
 		s = reactivetest.State{JujuVersion: version}
 		r = reactivetest.Run(t, networkCharm(""), s, reactivetest.UpdateStatus())

@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"cmp"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/charmed-go/charms/jujusim/model"
@@ -21,7 +24,7 @@ func (a *Agent) goalState() *tool {
 	out := t.output("yaml", "json")
 	t.run = func(c *call) error {
 		goal := goalState{
-			Units:     a.goalUnits(a.application(), nil, ""),
+			Units:     a.goalUnits(a.application()),
 			Relations: make(map[string]map[string]goalStatus),
 		}
 		own := model.ApplicationOf(a.x.Unit)
@@ -31,20 +34,21 @@ func (a *Agent) goalState() *tool {
 				continue
 			}
 			remote, _ := r.Remote(own)
-			side := goal.Relations[local.Name]
-			if side == nil {
-				side = make(map[string]goalStatus)
-				goal.Relations[local.Name] = side
-			}
 			status := goalStatus{Status: r.Status, Since: goalTime(a.x.Now())}
 			if status.Status == "" {
 				status.Status = "joined"
 			}
-			side[r.Seen(own, remote.Application)] = status
-			if app := a.m.Applications[remote.Application]; app != nil {
-				for name, status := range a.goalUnits(app, r, own) {
-					side[name] = status
+			app := a.m.Applications[remote.Application]
+			if a.modelUUID(app) != a.modelUUID(a.application()) {
+				if url := offerURL(r.Seen(own, remote.Application), remote.Application, app); url != "" {
+					goal.relation(local.Name)[url] = status
 				}
+				continue
+			}
+			side := goal.relation(local.Name)
+			side[remote.Application] = status
+			if app != nil {
+				maps.Copy(side, a.goalUnits(app))
 			}
 		}
 		return out.write(c, goal)
@@ -52,25 +56,41 @@ func (a *Agent) goalState() *tool {
 	return t
 }
 
-// goalUnits are the units of an application, as the other side of a relation
-// sees their names.
-func (a *Agent) goalUnits(app *model.Application, r *model.Relation, viewer string) map[string]goalStatus {
+// relation is what the goal state says of an endpoint, to be added to.
+func (g *goalState) relation(endpoint string) map[string]goalStatus {
+	if g.Relations[endpoint] == nil {
+		g.Relations[endpoint] = make(map[string]goalStatus)
+	}
+	return g.Relations[endpoint]
+}
+
+// offerURL is how the goal state names an application of another model, of
+// which it knows no units. The offering side is told nothing of those that
+// consume its offer, which it sees as remote-….
+func offerURL(seen, name string, app *model.Application) string {
+	if strings.HasPrefix(seen, "remote-") {
+		return ""
+	}
+	return "admin/" + cmp.Or(app.ModelName, "other") + "." + name
+}
+
+// goalUnits are the units of an application. Of subordinate units there are only
+// those beside this unit, so a subordinate unit is not told of itself.
+func (a *Agent) goalUnits(app *model.Application) map[string]goalStatus {
 	units := make(map[string]goalStatus, len(app.Units))
 	for name, u := range app.Units {
+		beside := u.Principal == a.x.Unit
+		if u.Life == model.Dead || !beside && (app.Subordinate || u.Principal != "") {
+			continue
+		}
 		status := goalStatus{Status: u.Status.Status}
 		since := u.Status.Since
 		if since.IsZero() {
 			since = a.x.Now()
 		}
 		status.Since = goalTime(since)
-		switch u.Life {
-		case model.Dying:
+		if u.Life == model.Dying {
 			status.Status = "dying"
-		case model.Dead:
-			status.Status = "dead"
-		}
-		if r != nil {
-			name = r.Seen(viewer, name)
 		}
 		units[name] = status
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,16 +96,24 @@ func (a *Agent) storageAdd() *tool {
 		if len(args) == 0 {
 			return errors.New("storage add requires a storage directive")
 		}
+		named := make(map[string]bool)
 		for _, arg := range args {
-			name, count, given := strings.Cut(arg, "=")
-			n := 1
+			name, directive, given := strings.Cut(arg, "=")
+			if name == "" || strings.Contains(directive, "=") {
+				return fmt.Errorf("expected \"name=directive\" or \"name\", got %q", arg)
+			}
+			if named[name] {
+				return fmt.Errorf("storage %q specified more than once", name)
+			}
+			named[name] = true
+			r := StorageRequest{Name: name, Count: 1}
 			if given {
 				var err error
-				if n, err = strconv.Atoi(count); err != nil || n < 1 {
-					return fmt.Errorf("cannot parse directive for storage %q: count must be greater than zero, got %q", name, count)
+				if r.Count, err = storageCount(name, directive); err != nil {
+					return err
 				}
 			}
-			requests = append(requests, StorageRequest{Name: name, Count: n})
+			requests = append(requests, r)
 		}
 		return nil
 	}
@@ -123,6 +132,43 @@ func (a *Agent) storageAdd() *tool {
 		return nil
 	}
 	return t
+}
+
+// The parts of a storage directive.
+var (
+	storagePool   = regexp.MustCompile(`^[a-zA-Z]+[-?a-zA-Z0-9]*$`)
+	storageNumber = regexp.MustCompile(`^-?[0-9]+$`)
+	storageSize   = regexp.MustCompile(`^-?[0-9]+(?:\.[0-9]+)?[MGTPEZY](?:i?B)?$`)
+)
+
+// storageCount reads the directive of storage-add, which may only be a count.
+func storageCount(name, directive string) (int, error) {
+	fail := func(format string, args ...any) (int, error) {
+		return 0, fmt.Errorf("cannot parse directive for storage %q: %s", name, fmt.Sprintf(format, args...))
+	}
+	count, other := 0, false
+	for field := range strings.SplitSeq(directive, ",") {
+		switch n, err := strconv.Atoi(field); {
+		case field == "":
+		case storagePool.MatchString(field), storageSize.MatchString(field):
+			other = true
+		case !storageNumber.MatchString(field):
+			return fail("unrecognized storage directive %q not valid", field)
+		case err != nil || n < 1:
+			return fail("cannot parse count: count must be greater than zero, got %q", field)
+		case count != 0:
+			return fail("storage instance count is already set to %d, new value %d not valid", count, n)
+		default:
+			count = n
+		}
+	}
+	switch {
+	case other:
+		return 0, fmt.Errorf("only count can be specified for %q", name)
+	case count == 0:
+		return fail("storage directives require at least one field to be specified")
+	}
+	return count, nil
 }
 
 // checkStorage refuses at the commit what is more than the charm allows.
@@ -169,23 +215,30 @@ func (a *Agent) resourceGet() *tool {
 	return t
 }
 
-// cloudSpec is what credential-get prints.
+// cloudSpec is what credential-get prints. Juju gives its fields names for JSON
+// only; in YAML they are as long as their list, empty ones too.
 type cloudSpec struct {
-	Type       string           `json:"type" yaml:"type"`
-	Name       string           `json:"name" yaml:"name"`
-	Region     string           `json:"region,omitempty" yaml:"region,omitempty"`
-	Endpoint   string           `json:"endpoint,omitempty" yaml:"endpoint,omitempty"`
-	Credential *cloudCredential `json:"credential,omitempty" yaml:"credential,omitempty"`
+	Type              string           `json:"type"`
+	Name              string           `json:"name"`
+	Region            string           `json:"region,omitempty"`
+	Endpoint          string           `json:"endpoint,omitempty"`
+	IdentityEndpoint  string           `json:"identity-endpoint,omitempty"`
+	StorageEndpoint   string           `json:"storage-endpoint,omitempty"`
+	Credential        *cloudCredential `json:"credential,omitempty"`
+	CACertificates    []string         `json:"cacertificates,omitempty"`
+	SkipTLSVerify     bool             `json:"skip-tls-verify,omitempty"`
+	IsControllerCloud bool             `json:"is-controller-cloud,omitempty"`
 }
 
 type cloudCredential struct {
-	AuthType   string            `json:"auth-type" yaml:"auth-type"`
-	Attributes map[string]string `json:"attributes,omitempty" yaml:"attributes,omitempty"`
+	AuthType   string            `json:"auth-type"`
+	Attributes map[string]string `json:"attrs,omitempty"`
+	Redacted   []string          `json:"redacted,omitempty"`
 }
 
 func (a *Agent) credentialGet() *tool {
 	t := &tool{purpose: "Access cloud credentials."}
-	out := t.output("yaml", "json")
+	out := t.smartOutput()
 	t.run = func(c *call) error {
 		switch {
 		case a.m.Kubernetes():

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/jujusim/agent"
 	"github.com/charmed-go/charms/jujusim/model"
@@ -52,6 +54,13 @@ func TestStorage(t *testing.T) {
 		[2]string{"storage-get nope", `ERROR invalid storage attribute "nope" (1)`},
 		[2]string{"storage-add", "ERROR storage add requires a storage directive (2)"},
 		[2]string{"storage-add nope", `ERROR invalid storage name: "nope", expected one of: data, logs (1)`},
+		[2]string{"storage-add data=0", `ERROR cannot parse directive for storage "data": cannot parse count: count must be greater than zero, got "0" (2)`},
+		[2]string{"storage-add data=1,1", `ERROR cannot parse directive for storage "data": storage instance count is already set to 1, new value 1 not valid (2)`},
+		[2]string{"storage-add data=", `ERROR cannot parse directive for storage "data": storage directives require at least one field to be specified (2)`},
+		[2]string{"storage-add data=1x", `ERROR cannot parse directive for storage "data": unrecognized storage directive "1x" not valid (2)`},
+		[2]string{"storage-add data=ebs,1G", `ERROR only count can be specified for "data" (2)`},
+		[2]string{"storage-add data=1=1", `ERROR expected "name=directive" or "name", got "data=1=1" (2)`},
+		[2]string{"storage-add data data=1", `ERROR storage "data" specified more than once (2)`},
 		[2]string{"storage-add data", ""},
 		[2]string{"storage-add logs=3", ""},
 	)
@@ -78,8 +87,27 @@ func TestResourceAndCredential(t *testing.T) {
 	)
 	m.Applications["web"].Trust = true
 	m.Credential = &model.Credential{Type: "lxd", Name: "localhost", AuthType: "certificate", Attributes: map[string]string{"client-cert": "c"}}
-	script(t, start(t, m, x), [2]string{"credential-get --format=json",
-		`{"type":"lxd","name":"localhost","credential":{"auth-type":"certificate","attributes":{"client-cert":"c"}}}`})
+	const yaml = `type: lxd
+name: localhost
+region: ""
+endpoint: ""
+identityendpoint: ""
+storageendpoint: ""
+credential:
+  authtype: certificate
+  attributes:
+    client-cert: c
+  redacted: []
+cacertificates: []
+skiptlsverify: false
+iscontrollercloud: false`
+	a := start(t, m, x)
+	script(t, a, [2]string{"credential-get", yaml}, [2]string{"credential-get --format=yaml", yaml}, [2]string{"credential-get --format=json",
+		`{"type":"lxd","name":"localhost","credential":{"auth-type":"certificate","attrs":{"client-cert":"c"}}}`})
+	spec, err := hooktool.New(a).CredentialGet(t.Context())
+	if err != nil || spec.Type != "lxd" || spec.Credential.AuthType != "certificate" || spec.Credential.Attributes["client-cert"] != "c" {
+		t.Errorf("a charm sees %s %v, %v", spec.Type, spec.Credential.Attributes, err)
+	}
 }
 
 func TestActions(t *testing.T) {
@@ -157,6 +185,46 @@ func TestTimes(t *testing.T) {
 		[2]string{"secret-info-get --format=json " + id, `{"` + id + `":{"revision":1,"label":"","owner":"application","rotation":"daily","expiry":"2026-03-05T05:06:07Z","rotates":"2026-03-05T05:06:07Z"}}`},
 		[2]string{"goal-state --format=json", `{"units":{"web/0":{"status":"active","since":"2026-03-04 05:06:07Z"},"web/1":{"status":"waiting","since":"2026-03-04 05:06:07Z"}},` +
 			`"relations":{"db":{"db":{"status":"joined","since":"2026-03-04 05:06:07Z"},"db/0":{"status":"waiting","since":"2026-03-04 05:06:07Z"},"db/1":{"status":"waiting","since":"2026-03-04 05:06:07Z"}},` +
-			`"info":{"log":{"status":"joined","since":"2026-03-04 05:06:07Z"},"log/0":{"status":"","since":"2026-03-04 05:06:07Z"},"log/1":{"status":"","since":"2026-03-04 05:06:07Z"}}}}`},
+			`"info":{"log":{"status":"joined","since":"2026-03-04 05:06:07Z"},"log/0":{"status":"","since":"2026-03-04 05:06:07Z"}}}}`},
 	)
+}
+
+// What is not said of a model in which everybody sees everybody.
+func TestGoalState(t *testing.T) {
+	t.Parallel()
+	m := testModel("")
+	m.Unit("web/1").Life, m.Unit("db/1").Life = model.Dying, model.Dead
+	m.Applications["db"].ModelName, m.Applications["db"].ModelUUID = "other", "aaaaaaaa-0bad-400d-8000-4b1d0d06f00d"
+	m.Relation(1).Endpoints[0].Alias, m.Relation(1).Endpoints[1].Alias = "remote-7", "pg"
+	for unit, want := range map[string]hooktool.GoalState{
+		// Of the offer's units nothing is known, and of the subordinate ones only
+		// that beside it is shown.
+		"web/0": {
+			Units: map[string]hooktool.GoalStatus{"web/0": {Status: "waiting"}, "web/1": {Status: "dying"}},
+			Relations: map[string]map[string]hooktool.GoalStatus{
+				"db":   {"admin/other.db": {Status: "joined"}},
+				"info": {"log": {Status: "joined"}, "log/0": {}},
+			},
+		},
+		// The offering side sees nothing of its consumers, nor dead units.
+		"db/0": {
+			Units:     map[string]hooktool.GoalStatus{"db/0": {Status: "waiting"}},
+			Relations: map[string]map[string]hooktool.GoalStatus{},
+		},
+		// A subordinate unit does not see itself.
+		"log/1": {
+			Units: map[string]hooktool.GoalStatus{},
+			Relations: map[string]map[string]hooktool.GoalStatus{
+				"host": {"web": {Status: "joined"}, "web/0": {Status: "waiting"}, "web/1": {Status: "dying"}},
+			},
+		},
+	} {
+		got, err := hooktool.New(start(t, m, agent.Execution{Unit: unit, Hook: "start"})).GoalState(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Since" }, cmp.Ignore())); diff != "" {
+			t.Errorf("%s: %s", unit, diff)
+		}
+	}
 }
