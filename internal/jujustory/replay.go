@@ -11,7 +11,6 @@ import (
 	"testing/fstest"
 
 	"github.com/charmed-go/charms/jujusim"
-	"github.com/charmed-go/charms/jujusim/model"
 )
 
 // charms are the charms of the stories.
@@ -156,6 +155,7 @@ func (r *Replay) Run(ctx context.Context) error {
 			}
 		}
 	}
+	r.rest()
 	return nil
 }
 
@@ -328,6 +328,7 @@ func (r *Replay) begin(unit string, d *Dispatch) error {
 	if err := r.enter(unit, d); err != nil {
 		return err
 	}
+	r.enterGoal(unit, d)
 	if err := r.lead(unit, d); err != nil {
 		return err
 	}
@@ -366,142 +367,6 @@ func (r *Replay) start(unit string, d *Dispatch) (*jujusim.Running, error) {
 		return nil, err
 	}
 	return r.Model.Start(r.ctx, h)
-}
-
-// hook is the recorded hook as the model knows it.
-func (r *Replay) hook(unit string, d *Dispatch) (jujusim.Hook, error) {
-	h := jujusim.Hook{Unit: unit, Name: d.Hook, Remote: d.Env["JUJU_REMOTE_UNIT"]}
-	if id := d.Env["JUJU_SECRET_ID"]; id != "" {
-		h.Secret = strings.TrimPrefix(r.simulated(id), "secret:")
-	}
-	id := d.Env["JUJU_RELATION_ID"]
-	if id == "" {
-		return h, nil
-	}
-	if r.lookup(r.ids, id) == id {
-		if err := r.discover(unit, id, d.Env["JUJU_REMOTE_APP"]); err != nil {
-			return h, err
-		}
-	}
-	_, number, _ := strings.Cut(r.simulated(id), ":")
-	h.Relation, _ = strconv.Atoi(number)
-	return h, nil
-}
-
-// discover finds the relation that a recorded id stands for: the newest one of
-// the endpoint with that application.
-func (r *Replay) discover(unit, id, remote string) error {
-	endpoint, number, _ := strings.Cut(id, ":")
-	app, _, _ := strings.Cut(unit, "/")
-	found := ""
-	r.Model.View(func(m *model.Model) {
-		for _, rel := range m.Relations {
-			local, _ := rel.Local(app)
-			if other, _ := rel.Remote(app); local.Name == endpoint && other.Application == remote {
-				found = strconv.Itoa(rel.ID)
-			}
-		}
-	})
-	if found == "" {
-		return fmt.Errorf("%s has no relation %s with %s", unit, endpoint, remote)
-	}
-	r.mu.Lock()
-	taken := r.back[endpoint+":"+found]
-	r.mu.Unlock()
-	if taken != "" && taken != id {
-		return fmt.Errorf("%s has no new relation %s with %s", unit, endpoint, remote)
-	}
-	for _, e := range []string{"cluster", "db", "db2", "src", "src2", "host"} {
-		r.learn(e+":"+number, e+":"+found)
-	}
-	return nil
-}
-
-// enter lets units enter the relations in which the recorded dispatch found
-// them: its own unit by relation-ids, a remote one by its name.
-func (r *Replay) enter(unit string, d *Dispatch) error {
-	for endpoint, raw := range d.View.RelationIDs {
-		var ids []string
-		decode(raw, &ids)
-		for _, id := range ids {
-			var remote string
-			if r.lookup(r.ids, id) == id && decode(d.View.Relations[id].App, &remote) {
-				if err := r.discover(unit, id, remote); err != nil {
-					return err
-				}
-			}
-			if _, number, _ := strings.Cut(r.simulated(endpoint+":"+id[len(endpoint)+1:]), ":"); d.At != "install" {
-				n, _ := strconv.Atoi(number)
-				// It has entered long ago, or leaves already.
-				_ = r.Model.Enter(unit, n)
-			}
-		}
-	}
-	return nil
-}
-
-// possible says whether the model can run the recorded dispatch as it is, and
-// what is waiting to take effect has not been seen by it.
-func (r *Replay) possible(unit string, d *Dispatch) bool {
-	if d.Hook != "" && d.At != "update-status" {
-		h, err := r.hook(unit, d)
-		if err != nil {
-			return false
-		}
-		if strings.HasSuffix(h.Name, "-joined") {
-			_ = r.Model.Enter(h.Remote, h.Relation)
-		}
-		if r.Model.Legal(h) != nil {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(r.waiting, func(o *operation) bool { return o.seen != nil && o.seen(d) })
-}
-
-// lead makes the leadership what the recorded dispatch found.
-func (r *Replay) lead(unit string, d *Dispatch) error {
-	var leads bool
-	if !decode(d.View.Leader, &leads) {
-		return nil
-	}
-	app, _, _ := strings.Cut(unit, "/")
-	now := ""
-	r.Model.View(func(m *model.Model) {
-		if a := m.Application(app); a != nil {
-			now = a.Leader
-		}
-	})
-	if leads == (now == unit) {
-		return nil
-	}
-	if leads {
-		return r.Model.SetLeader(unit)
-	}
-	if other := r.successor(app, d.Time); other != "" {
-		return r.Model.SetLeader(other)
-	}
-	return nil
-}
-
-// successor is the unit of the application that is the next to find itself the
-// leader.
-func (r *Replay) successor(app string, after int64) string {
-	found, first := "", int64(0)
-	for name, u := range r.Story.Units {
-		if a, _, _ := strings.Cut(name, "/"); a != app {
-			continue
-		}
-		for i := range u.Dispatches {
-			d := &u.Dispatches[i]
-			if leads := false; d.Time >= after && decode(d.View.Leader, &leads) && leads {
-				if found == "" || d.Time < first {
-					found, first = name, d.Time
-				}
-				break
-			}
-		}
-	}
-	return found
 }
 
 // end ends a dispatch that ended in the story.

@@ -75,6 +75,26 @@ func TestReplayRefusesWhatDidNotHappen(t *testing.T) {
 		"other data": {func(s *jujustory.Story) {
 			find(s, "cb1/0", "src-relation-joined").View.Relations["src:6"].Bags["pb1/0"] = []byte(`{"x":"y"}`)
 		}, `recorded {"x":"y"}`},
+		"a variable less": {func(s *jujustory.Story) {
+			delete(find(s, "cb1/0", "src-relation-joined").Env, "JUJU_REMOTE_APP")
+		}, "JUJU_REMOTE_APP: recorded unset, simulated pb1"},
+		"other neighbours": {func(s *jujustory.Story) {
+			find(s, "cb1/0", "start").View.GoalState = []byte(`{"units":{"cb1/0":{"status":"maintenance","since":"T"}},"relations":{}}`)
+		}, `goal-state: recorded {"relations":{},`},
+		"another leader in the end": {func(s *jujustory.Story) {
+			o := s.Ops[slices.IndexFunc(s.Ops, func(o jujustory.Op) bool { return o.Observe != nil })].Observe
+			u := o.Units["cb1/0"]
+			u.Leader = false
+			o.Units["cb1/0"] = u
+		}, "leader flag of cb1/0"},
+		"a unit more": {func(s *jujustory.Story) {
+			o := s.Ops[slices.IndexFunc(s.Ops, func(o jujustory.Op) bool { return o.Observe != nil })].Observe
+			o.Units["cb1/1"] = o.Units["cb1/0"]
+		}, "recorded [cb1/0 cb1/1 pb1/0], simulated [cb1/0 pb1/0]"},
+		"an end too early": {func(s *jujustory.Story) {
+			u := s.Units["cb1/0"]
+			u.Dispatches = u.Dispatches[:len(u.Dispatches)-2]
+		}, "left to do in the end: recorded nothing, simulated cb1/0 src-relation-joined"},
 		"a failure": {func(s *jujustory.Story) { find(s, "cb1/0", "start").Exit.Code = 1 }, "outcome: recorded failed, simulated done"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,7 @@ type tape struct {
 }
 
 func record(t *testing.T, story string) *tape {
-	for _, s := range stories(t) {
+	for _, s := range stories(t, `"`+story+`"`) {
 		if s.Name == story {
 			return &tape{t, s.Sequences()}
 		}
