@@ -133,10 +133,8 @@ const (
 	Logged EventKind = "log"
 	// Operated is something that the operator did.
 	Operated EventKind = "operator"
-	// UnitGone is the end of a unit, RelationGone of a relation, LeaderChanged
-	// a new leader.
+	// UnitGone is the end of a unit, LeaderChanged a new leader.
 	UnitGone      EventKind = "unit gone"
-	RelationGone  EventKind = "relation gone"
 	LeaderChanged EventKind = "leader"
 )
 

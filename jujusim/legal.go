@@ -36,7 +36,7 @@ func (u *unit) legal(h Hook) error {
 		}
 		return nil
 	case slices.Contains(u.storage, h):
-		return nil
+		return u.legalStorage()
 	}
 	if h.relationKind() != "" {
 		ur := u.relation(h.Relation)
@@ -51,10 +51,10 @@ func (u *unit) legal(h Hook) error {
 func (u *unit) legalFirst(h Hook) error {
 	switch {
 	case slices.Contains(u.storage, h):
-		return nil
+		return u.legalStorage()
 	case h.Name != "install":
 		return errors.New("the unit is not installed")
-	case len(u.storage) > 0:
+	case len(u.storage) > 0 && u.legalStorage() == nil:
 		return errors.New("its storage is not attached")
 	}
 	return nil
@@ -84,6 +84,9 @@ func (u *unit) legalPlain(h Hook) error {
 		due = u.updateStatus && u.started
 	case "stop":
 		if u.dying && u.queued == "" {
+			if len(u.storage) > 0 {
+				return errors.New("its storage is not detached")
+			}
 			for _, ur := range u.relations {
 				if ur.created && !ur.left && !(ur.peer() && ur.members.len() == 0) {
 					return fmt.Errorf("it has not left %s", ur.r.key())

@@ -323,6 +323,9 @@ func (u *unit) die() []Event {
 	for _, ur := range slices.Clone(u.relations) {
 		ur.end()
 	}
+	for _, id := range sortedKeys(u.data.Storage) {
+		u.detach(id)
+	}
 	u.update()
 	return events
 }

@@ -27,7 +27,7 @@ func (u *unit) choose(late bool) (Hook, bool) {
 	switch {
 	case u.stopped:
 		return hook("remove")
-	case len(u.storage) > 0 && !u.installed:
+	case len(u.storage) > 0 && !u.installed && u.legalStorage() == nil:
 		return u.storage[0], true
 	case !u.installed:
 		return hook("install")
@@ -51,7 +51,7 @@ func (u *unit) choose(late bool) (Hook, bool) {
 		return hook("leader-settings-changed")
 	case len(u.secrets) > 0 && u.started && !m.late(late):
 		return u.secrets[0], true
-	case len(u.storage) > 0 && !m.late(late):
+	case len(u.storage) > 0 && u.legalStorage() == nil && !m.late(late):
 		return u.storage[0], true
 	case u.queued != "":
 		return hook(u.queued)

@@ -198,3 +198,55 @@ if [ "$JUJU_HOOK_NAME" = start ]; then echo "that is wrong" >&2; exit 7; fi
 	must(t, m.Resolve("c/0", false))
 	must(t, m.Settle(t.Context()))
 }
+
+// A charm without dispatch, in shell: each hook and action is a program of its
+// own, those that are not there are skipped, but an action that is not there fails.
+func TestCharmInShell(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "charmcraft.yaml"), []byte(consumer+`
+actions: {greet: {params: {who: {type: string, default: world}}}, forgotten: {}}
+`), 0o644))
+	for name, script := range map[string]string{
+		"hooks/install": `
+uri=$(secret-add --owner unit --label pw password=hunter2)
+state-set uri=$uri
+juju-log -l WARNING "installed on $JUJU_VERSION"`,
+		"hooks/src-relation-joined": `echo "{host: $(unit-get private-address), text: ' two  words '}" | relation-set --file -`,
+		"hooks/src-relation-changed": `
+status-set active "$(relation-get from) says $(relation-get --format=json text)"`,
+		"actions/greet": `
+action-log greeting
+action-set greeting.text="hello $(action-get who)"
+secret-get "$(state-get uri)" password`,
+	} {
+		path := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		must(t, os.WriteFile(path, []byte("#!/bin/sh -e\n"+script+"\n"), 0o755))
+	}
+	ctx := t.Context()
+	for _, version := range []string{"3.6", "4.0"} {
+		m := newModel(t, jujusim.Options{Version: version, ToolsDir: toolsDir(t)})
+		must(t, m.Deploy("c", jujusim.Charm{Path: dir}, jujusim.DeployOptions{}))
+		must(t, m.Deploy("p", jujusim.Charm{Files: files(provider), Run: chatty}, jujusim.DeployOptions{}))
+		must1[int](t)(m.Relate("p:db", "c:src"))
+		must(t, m.Settle(ctx))
+		if u, _ := m.Status().Unit("c/0"); u.Workload != "active" || u.Message != `p/0 says "two\nlines = \"x\" `+"\u0085"+` é"` {
+			t.Errorf("%s: the status is %s: %s", version, u.Workload, u.Message)
+		}
+		m.View(func(data *model.Model) {
+			if bag := data.RelationsOf("c/0")[0].Data["c/0"]; bag["text"] != " two  words " || bag["host"] != data.Unit("c/0").Address {
+				t.Errorf("%s: c/0 published %q", version, bag)
+			}
+		})
+		greeting := must1[*jujusim.ActionResult](t)(m.RunAction(ctx, "c/0", "greet", nil))
+		want := map[string]any{"greeting": map[string]any{"text": "hello world"}, "stdout": "hunter2\n", "return-code": 0}
+		if diff := cmp.Diff(want, greeting.Results); diff != "" || greeting.Status != "completed" || !slices.Equal(greeting.Log, []string{"greeting"}) {
+			t.Errorf("%s: the action ended with %s, %q: %s", version, greeting.Status, greeting.Log, diff)
+		}
+		forgotten := must1[*jujusim.ActionResult](t)(m.RunAction(ctx, "c/0", "forgotten", nil))
+		if forgotten.Status != "failed" || forgotten.Message != `action not implemented on unit "c/0"` || forgotten.Dispatch.Outcome != jujusim.Failed {
+			t.Errorf("%s: the action without program ended with %+v", version, forgotten)
+		}
+	}
+}

@@ -48,6 +48,7 @@ type Running struct {
 
 	// of the process, once done is closed
 	code           int
+	missing        bool // the charm has no program for it
 	stdout, stderr output
 
 	// what the hook is about, as it was when it started
@@ -248,7 +249,7 @@ func (r *Running) run() {
 		}
 		file := program(r.u.dir, path)
 		if file == "" {
-			// Juju takes a hook that the charm does not have as run.
+			r.missing = true
 			return
 		}
 		argv = []string{file}
@@ -393,7 +394,7 @@ func (r *Running) end() []Event {
 		r.code = agent.Killed
 	}
 	r.cancel(nil)
-	result, err := r.agent.Finish(agent.Exit{Code: r.code, Stdout: r.stdout.Bytes(), Stderr: r.stderr.Bytes()})
+	result, err := r.agent.Finish(agent.Exit{Code: r.code, Missing: r.missing, Stdout: r.stdout.Bytes(), Stderr: r.stderr.Bytes()})
 	if cerr := r.agent.Close(); err == nil {
 		err = cerr
 	}

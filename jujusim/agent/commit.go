@@ -34,6 +34,9 @@ const Killed = -1
 type Exit struct {
 	// Code is its exit code, or Killed.
 	Code int
+	// Missing says that there was none, because the charm has no program for it:
+	// Juju takes a hook as run, and an action as failed.
+	Missing bool
 	// Stdout and Stderr are what it printed; they become results of an action.
 	Stdout, Stderr []byte
 }
@@ -127,7 +130,7 @@ func (a *Agent) Finish(exit Exit) (*Result, error) {
 		return nil, fmt.Errorf("cannot finish %s: unit %s is gone from the model", a.x.what(), a.x.Unit)
 	}
 	result := &Result{Outcome: Failed}
-	if exit.Code == 0 || a.x.exec() {
+	if exit.Code == 0 && !(exit.Missing && a.action != nil) || a.x.exec() {
 		if result.Err = a.commit(); result.Err != nil {
 			result.Outcome = CommitFailed
 		} else {
@@ -287,6 +290,10 @@ func (a *Agent) join() {
 // endAction gives the action its status, message and last results.
 func (a *Agent) endAction(exit Exit, result *Result) {
 	r := a.action
+	if exit.Missing {
+		r.Status, r.Message = "failed", fmt.Sprintf("action not implemented on unit %q", a.x.Unit)
+		return
+	}
 	results := cloneResults(r.Results)
 	results["return-code"] = exit.Code
 	for key, text := range map[string][]byte{"stdout": exit.Stdout, "stderr": exit.Stderr} {

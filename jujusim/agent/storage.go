@@ -178,6 +178,9 @@ func (a *Agent) checkStorage() error {
 		asked[r.Name] += r.Count
 	}
 	for name, count := range asked {
+		if life := a.unit().Life; life != "" && life != model.Alive {
+			return fmt.Errorf("cannot add storage %q: unit is not found or not alive", name)
+		}
 		declared := a.application().Storage[name]
 		if declared == nil {
 			return fmt.Errorf("cannot add storage %q: charm storage %q not found", name, name)
