@@ -99,15 +99,18 @@ func kindOf(tool string, code int, msg string) error {
 		// What relation-set --app says to a unit that does not lead.
 		tool == "relation-set" && msg == "cannot write relation settings":
 		return ErrNotLeader
-	case msg == "permission denied", strings.HasSuffix(msg, ": permission denied"):
+	case msg == "permission denied", strings.HasSuffix(msg, ": permission denied"),
+		strings.HasSuffix(msg, "is not allowed to read this secret"):
 		return ErrPermission
 	case strings.HasPrefix(msg, "max allowed ") && strings.Contains(msg, " exceeded"),
+		strings.HasPrefix(msg, "secret content ") && strings.Contains(msg, " too large: "),
 		strings.HasSuffix(msg, "quota limit exceeded"):
 		return ErrLimit
 	case strings.Contains(msg, ": port range conflicts with "),
 		strings.HasSuffix(msg, " already exists"):
 		return ErrConflict
 	case strings.HasPrefix(msg, "no network config found for binding "),
+		strings.HasPrefix(msg, "invalid storage name: "),
 		strings.HasSuffix(msg, " not found"):
 		return ErrNotFound
 	case strings.HasPrefix(msg, "port ranges are not supported "),

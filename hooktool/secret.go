@@ -34,8 +34,8 @@ const (
 // A Secret is what to make of a secret. Logged or printed, it does not show
 // its content.
 type Secret struct {
-	// Content is what the secret keeps. A key has at least three characters:
-	// lower case letters, digits and hyphens, a letter first, no hyphen last. A
+	// Content is what the secret keeps. A key has at least three lower case
+	// letters and digits, a letter first, with single hyphens between them. A
 	// value may hold any bytes, but not be empty.
 	Content map[string]string
 	// Label is the owner's own name for the secret.
@@ -132,7 +132,7 @@ func secretContent(tool string, content map[string]string) ([]string, error) {
 	args := make([]string, 0, len(content))
 	for _, key := range slices.Sorted(maps.Keys(content)) {
 		if !secretKey(key) {
-			return nil, invalid(tool, "secret key %q must have at least three lower case letters, digits and hyphens, and start with a letter", key)
+			return nil, invalid(tool, "secret key %q must have at least three lower case letters and digits, a letter first, with single hyphens between them", key)
 		}
 		value := content[key]
 		if value == "" {
@@ -144,7 +144,7 @@ func secretContent(tool string, content map[string]string) ([]string, error) {
 }
 
 func secretKey(key string) bool {
-	if len(key) < 3 || key[0] < 'a' || key[0] > 'z' || key[len(key)-1] == '-' {
+	if key == "" || key[0] < 'a' || key[0] > 'z' || key[len(key)-1] == '-' || strings.Contains(key, "--") {
 		return false
 	}
 	for _, r := range key {
@@ -152,7 +152,7 @@ func secretKey(key string) bool {
 			return false
 		}
 	}
-	return true
+	return len(key)-strings.Count(key, "-") >= 3
 }
 
 // redact takes a secret's values out of what a tool said. Texts of Juju quote

@@ -14,9 +14,10 @@ import (
 
 // SecretChanged returns the flag secret.changed, or with a label
 // secret.changed.LABEL. It is set in the hook secret-changed, which tells those
-// who read a secret of somebody else's that it has a new revision (Juju
-// documentation, "secret-changed"). The new content is seen with a query that
-// refreshes, see [Hook.ReadSecret].
+// who track a secret that it has a newer revision (Juju documentation,
+// "secret-changed"); the units of the application that owns it are among them
+// once they have read it. The new content is seen with a query that refreshes,
+// see [Hook.ReadSecret].
 //
 // Like the other flags of secrets it is cleared at the end of the hook, and each
 // of them has a form with the label under which the unit knows the secret.
@@ -59,7 +60,8 @@ func (r *run) setSecretFlags() {
 }
 
 // ReadSecret returns the content of a secret that somebody else owns and has
-// granted to this unit: of the revision that the unit tracks, which the first
+// granted to this unit, or that this unit's application owns, which all its units
+// may read, also by the owner's label: of the revision that the unit tracks, which the first
 // read makes the newest one. The first read with both URI and label gives the
 // secret that label; from then on the label is enough. With Refresh the newest
 // revision is read and tracked; Juju does so at once, whether or not the hook

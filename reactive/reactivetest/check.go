@@ -73,7 +73,12 @@ func (c *checker) unit() {
 	if c.juju4() && len(c.state.LeaderSettings) > 0 {
 		c.say("State.LeaderSettings are given, but Juju %s has no leader-get and leader-set: leave them empty, or use the application data of a peer relation.", c.state.JujuVersion)
 	}
-	for _, p := range c.state.Ports {
+	for i, p := range c.state.Ports {
+		for _, other := range c.state.Ports[:i] {
+			if overlap(p, other) {
+				c.say("State.Ports has %q and %q, which overlap: Juju opens no range that has a port of another one, so leave one out.", other, p)
+			}
+		}
 		switch r, err := hooktool.ParsePortRange(p); {
 		case err != nil:
 			c.say("State.Ports has %q, which is no port range (%v): write it like \"80/tcp\", \"8000-8100/udp\" or \"icmp\".", p, err)
@@ -94,7 +99,19 @@ func (c *checker) unit() {
 	}
 }
 
-func (c *checker) juju4() bool { return strings.HasPrefix(c.state.JujuVersion, "4.") }
+func (c *checker) juju4() bool {
+	major, _, _ := strings.Cut(c.state.JujuVersion, ".")
+	return major == "4"
+}
+
+// overlap reports whether two ranges have ports in common and differ. What is no
+// range overlaps nothing.
+func overlap(a, b string) bool {
+	p, errP := hooktool.ParsePortRange(a)
+	q, errQ := hooktool.ParsePortRange(b)
+	same := p.From == q.From && p.To == q.To
+	return errP == nil && errQ == nil && p.Protocol == q.Protocol && !same && p.From <= q.To && q.From <= p.To
+}
 
 // endpoints says which endpoints there are.
 func (c *checker) endpoints() string {
@@ -215,6 +232,12 @@ func (c *checker) bag(relation, which string, bag map[string]string) {
 
 const flagPrefix = "reactive.states."
 
+// Juju's limits of charm state, in bytes.
+const (
+	maxStateKey   = 256
+	maxStateValue = 64 << 10
+)
+
 func (c *checker) data() {
 	for i, f := range c.state.Flags {
 		if f == "" {
@@ -235,6 +258,9 @@ func (c *checker) data() {
 	for _, key := range slices.Sorted(maps.Keys(c.state.CharmState)) {
 		if key == "reactive" || strings.HasPrefix(key, "reactive.") {
 			c.say("State.CharmState has %q, which is how unit data is kept: use State.Flags and State.Data instead.", key)
+		}
+		if value := c.state.CharmState[key]; key == "" || len(key) > maxStateKey || len(value) > maxStateValue {
+			c.say("State.CharmState has a key of %d bytes with a value of %d: Juju takes keys of 1 to %d bytes and values of up to %d.", len(key), len(value), maxStateKey, maxStateValue)
 		}
 	}
 }

@@ -46,11 +46,14 @@ func TestChecks(t *testing.T) {
 		{"unit", rt.State{Unit: "web"}, quiet, `State.Unit is "web", which is no unit name: write it like "web/0".`},
 		{"unit number", rt.State{Unit: "web/x"}, quiet, `State.Unit is "web/x", which is no unit name: write it like "web/0".`},
 		{"version", rt.State{JujuVersion: "2.9"}, quiet, `State.JujuVersion is "2.9": only Juju 3 and 4 are played, so write it like "3.6.28" or "4.0.15".`},
+		{"leader settings of Juju 4", rt.State{JujuVersion: "4", LeaderSettings: map[string]string{"a": "b"}}, quiet, `State.LeaderSettings are given, but Juju 4 has no …`},
 		{"leader settings", rt.State{JujuVersion: "4.0.1", LeaderSettings: map[string]string{"a": "b"}}, quiet,
 			`State.LeaderSettings are given, but Juju 4.0.1 has no leader-get and leader-set: leave them empty, or use the application data of a peer relation.`},
 		{"port", rt.State{Ports: []string{"80/xyz"}}, quiet, `State.Ports has "80/xyz", which is no port range (…`},
 		{"port range", rt.State{Ports: []string{"80-90/tcp"}, Model: rt.Model{Kubernetes: true}}, quiet,
 			`State.Ports has "80-90/tcp", but Juju opens no ranges on Kubernetes: list the ports one by one.`},
+		{"port overlap", rt.State{Ports: []string{"80/tcp", "85/udp", "80-90/tcp"}}, quiet,
+			`State.Ports has "80/tcp" and "80-90/tcp", which overlap: Juju opens no range that has a port of another one, so leave one out.`},
 		{"port endpoint", rt.State{Ports: []string{"80/tcp (nope)"}}, quiet, `State.Ports has "80/tcp (nope)", but the charm has no endpoint "nope": it has site, beside, …`},
 		{"resource", rt.State{Resources: map[string]string{"nope": "/"}}, quiet,
 			`State.Resources has "nope", which is no resource in the charm's files: declare it there, or leave it out.`},
@@ -102,6 +105,8 @@ func TestChecks(t *testing.T) {
 		{"no JSON", rt.State{Data: map[string]any{"a": math.Inf(1)}}, quiet, `State.Data has a value for "a" that is no JSON (…`},
 		{"charm state", rt.State{CharmState: map[string]string{"reactive": "{}"}}, quiet,
 			`State.CharmState has "reactive", which is how unit data is kept: use State.Flags and State.Data instead.`},
+		{"charm state key", rt.State{CharmState: map[string]string{strings.Repeat("k", 257): "v"}}, quiet,
+			`State.CharmState has a key of 257 bytes with a value of 1: Juju takes keys of 1 to 256 bytes and values of up to 65536.`},
 		{"status", rt.State{Status: reactive.Status{State: "error"}}, quiet, `State.Status is "error", which no charm can set: use active, blocked, maintenance or waiting.`},
 		{"application status", rt.State{ApplicationStatus: reactive.Status{State: "fine"}}, quiet,
 			`State.ApplicationStatus is "fine", which no charm can set: use active, blocked, maintenance or waiting.`},
@@ -127,6 +132,8 @@ func TestChecks(t *testing.T) {
 			`The secret with label "s" has the revision 0: Juju counts them from 1.`},
 		{"secret content", secret(with(own, func(s *rt.Secret) { s.Revisions = map[int]map[string]string{1: {}} })), quiet,
 			`The secret with label "s" has no content in revision 1: Juju keeps no empty secret.`},
+		{"secret key", secret(with(own, func(s *rt.Secret) { s.Revisions = map[int]map[string]string{1: {"pw": "hush"}} })), quiet,
+			`The secret with label "s" has the key "pw" in revision 1: Juju wants three or more lower case letters and digits, a letter first, with single hyphens between them.`},
 		{"secret tracked", secret(with(theirs, func(s *rt.Secret) { s.Tracked = 2 })), quiet,
 			`The secret with label "s" is Tracked at revision 2, which is not in Revisions: add it there, or track another.`},
 		{"secret rotation", secret(with(own, func(s *rt.Secret) { s.Rotate = "often" })), quiet,
@@ -163,8 +170,8 @@ func TestChecks(t *testing.T) {
 			`cluster-relation-broken never runs: Juju does not break peer relations.`},
 		{"event of no secret", rt.State{}, rt.SecretRotate(own), `secret-rotate is about a secret with ID "" and label "s", which is not in State.Secrets: add it there.`},
 		{"event of which secret", secret(own), rt.SecretRotate(rt.Secret{}), `secret-rotate does not say which secret it is about: give the secret an ID or a label.`},
-		{"changed own", secret(own), rt.SecretChanged(own),
-			`secret-changed runs on those who read a secret, but the secret with label "s" is the unit's own: use SecretRotate, or name another Owner.`},
+		{"changed denied", secret(with(theirs, func(s *rt.Secret) { s.Revisions, s.Denied = two, true })), rt.SecretChanged(theirs),
+			`secret-changed runs on those who may read a secret, but the secret with label "s" is Denied: clear that.`},
 		{"changed nothing", secret(theirs), rt.SecretChanged(theirs),
 			`secret-changed runs when there is a newer revision than the unit tracks, but of the secret with label "s" it tracks 1 and the latest is 1: set Tracked, and add a newer revision.`},
 		{"rotate others", secret(theirs), rt.SecretRotate(theirs),
@@ -176,6 +183,8 @@ func TestChecks(t *testing.T) {
 		{"remove what", secret(own), rt.SecretRemove(own, 2), `secret-remove is about the revision 2, which the secret with label "s" does not have: add it to Revisions.`},
 		{"remove the latest", secret(with(own, func(s *rt.Secret) { s.Revisions = two })), rt.SecretRemove(own, 2),
 			`secret-remove is about revisions that nobody tracks any more, but 2 is the latest of the secret with label "s": add a newer one.`},
+		{"remove the tracked", secret(with(own, func(s *rt.Secret) { s.Revisions, s.Tracked = two, 1 })), rt.SecretRemove(own, 1),
+			`secret-remove is about revisions that nobody tracks any more, but the secret with label "s" is Tracked at revision 1: track another.`},
 		{"event of no storage", rt.State{}, rt.StorageAttached("data/0"), `data-storage-attached is about the storage "data/0", which is not in State.Storage: add it there.`},
 		{"pebble on a machine", rt.State{}, rt.PebbleReady("app"), `app-pebble-ready happens on Kubernetes only: set State.Model.Kubernetes.`},
 		{"container", rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleReady("nope"),
@@ -214,6 +223,8 @@ func TestGoodEvents(t *testing.T) {
 		Revisions: map[int]map[string]string{1: {"key": "v"}, 2: {"key": "w"}},
 	}
 	theirs := rt.Secret{Owner: "pg", Label: "theirs", Revisions: own.Revisions, Tracked: 1}
+	tracked := own
+	tracked.Tracked = 1
 	storage := []rt.Storage{{ID: "data/0"}}
 	for _, version := range versions {
 		for _, test := range []struct {
@@ -226,6 +237,8 @@ func TestGoodEvents(t *testing.T) {
 			{rt.State{Secrets: []rt.Secret{own}}, rt.SecretExpired(own, 2)},
 			{rt.State{Secrets: []rt.Secret{own}}, rt.SecretRemove(own, 1)},
 			{rt.State{Secrets: []rt.Secret{theirs}}, rt.SecretChanged(theirs)},
+			{rt.State{Secrets: []rt.Secret{tracked}}, rt.SecretChanged(own)},
+			{rt.State{Ports: []string{"80/tcp", "80/udp", "81-90/tcp", "icmp", "80/tcp (site)"}}, rt.UpdateStatus()},
 			{rt.State{Storage: storage}, rt.StorageAttached("data/0")}, {rt.State{Storage: storage}, rt.StorageDetaching("data/0")},
 			{rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleReady("app")},
 			{rt.State{Model: rt.Model{Kubernetes: true}}, rt.PebbleCustomNotice("app", "7", "example.com/done")},

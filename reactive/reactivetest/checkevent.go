@@ -2,6 +2,7 @@ package reactivetest
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,6 +15,8 @@ var rotations = []string{
 	"", hooktool.RotateNever, hooktool.RotateHourly, hooktool.RotateDaily, hooktool.RotateWeekly,
 	hooktool.RotateMonthly, hooktool.RotateQuarterly, hooktool.RotateYearly,
 }
+
+var secretKey = regexp.MustCompile(`^[a-z](?:-?[a-z0-9]){2,}$`)
 
 func (s Secret) own() bool {
 	return s.Owner == hooktool.OwnerApplication || s.Owner == hooktool.OwnerUnit
@@ -65,6 +68,11 @@ func (c *checker) secret(s Secret) {
 		}
 		if len(s.Revisions[n]) == 0 {
 			c.say("The secret %s has no content in revision %d: Juju keeps no empty secret.", s.title(), n)
+		}
+		for _, key := range slices.Sorted(maps.Keys(s.Revisions[n])) {
+			if !secretKey.MatchString(key) {
+				c.say("The secret %s has the key %q in revision %d: Juju wants three or more lower case letters and digits, a letter first, with single hyphens between them.", s.title(), key, n)
+			}
 		}
 	}
 	if _, ok := s.Revisions[s.Tracked]; s.Tracked != 0 && !ok && len(s.Revisions) > 0 {
@@ -183,8 +191,8 @@ func (c *checker) secretHook() {
 	s := c.state.Secrets[i]
 	if e.name == "secret-changed" {
 		switch {
-		case s.own():
-			c.say("secret-changed runs on those who read a secret, but the secret %s is the unit's own: use SecretRotate, or name another Owner.", s.title())
+		case s.Denied:
+			c.say("secret-changed runs on those who may read a secret, but the secret %s is Denied: clear that.", s.title())
 		case s.Tracked == 0 || s.Tracked == s.Latest():
 			c.say("secret-changed runs when there is a newer revision than the unit tracks, but of the secret %s it tracks %d and the latest is %d: set Tracked, and add a newer revision.", s.title(), s.Tracked, s.Latest())
 		}
@@ -204,6 +212,8 @@ func (c *checker) secretHook() {
 		c.say("secret-expired runs for secrets that expire, but the secret %s has no Expire: set it.", s.title())
 	case e.name != "secret-rotate" && !known:
 		c.say("%s is about the revision %d, which the secret %s does not have: add it to Revisions.", e, e.revision, s.title())
+	case e.name == "secret-remove" && e.revision == s.Tracked:
+		c.say("secret-remove is about revisions that nobody tracks any more, but the secret %s is Tracked at revision %d: track another.", s.title(), e.revision)
 	case e.name == "secret-remove" && e.revision == s.Latest():
 		c.say("secret-remove is about revisions that nobody tracks any more, but %d is the latest of the secret %s: add a newer one.", e.revision, s.title())
 	}

@@ -134,9 +134,9 @@ func secretHook(name string, s Secret, revision int) Event {
 	return Event{kind: secretEvent, name: name, secret: s, revision: revision}
 }
 
-// SecretChanged comes when somebody else's secret, which the unit tracks, has a
-// new revision. The state's secret with the same ID, or else the same label, is
-// the one.
+// SecretChanged comes when a secret which the unit tracks, somebody else's or its
+// own, has a newer revision. The state's secret with the same ID, or else the same
+// label, is the one.
 func SecretChanged(s Secret) Event { return secretHook("secret-changed", s, 0) }
 
 // SecretRotate comes when an own secret is to get a new content.
