@@ -287,6 +287,8 @@ func TestInvalid(t *testing.T) {
 		`secret key "ab" must`:                               secret("ab", "hush"),
 		`secret key "Abc" must`:                              secret("Abc", "hush"),
 		`secret key "abc-" must`:                             secret("abc-", "hush"),
+		`secret key "a-b" must`:                              secret("a-b", "hush"),
+		`secret key "ab--cd" must`:                           secret("ab--cd", "hush"),
 		`secret key "abc#file" must`:                         secret("abc#file", "hush"),
 		`secret key "abc" has an empty value`:                secret("abc", ""),
 		"the owner of a secret cannot change":                c.SecretSet(ctx, good, hooktool.Secret{Owner: hooktool.OwnerUnit}),
