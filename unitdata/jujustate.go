@@ -160,19 +160,28 @@ func (s *JujuState) plan(ctx context.Context, changes Changes) (*plan, error) {
 		if _, err := s.Seen(ctx, bag); err != nil {
 			return nil, err
 		}
-		if _, again := changes.Seen[bag]; !again {
+		_, again := changes.Seen[bag]
+		if _, former := changes.Former[bag]; !again && !former {
 			put(bag, "")
 		}
 	}
-	for bag, sums := range changes.Seen {
+	bags := slices.Collect(maps.Keys(changes.Seen))
+	for bag := range changes.Former {
+		if _, twice := changes.Seen[bag]; !twice {
+			bags = append(bags, bag)
+		}
+	}
+	for _, bag := range bags {
 		seen, err := s.Seen(ctx, bag)
 		if err != nil {
 			return nil, err
 		}
-		if slices.Contains(changes.Forget, bag) {
+		if former, ok := changes.Former[bag]; ok {
+			seen = former.Clone()
+		} else if slices.Contains(changes.Forget, bag) {
 			seen = Seen{}
 		}
-		for key, sum := range sums {
+		for key, sum := range changes.Seen[bag] {
 			seen.Note(key, sum)
 		}
 		data, err := seen.MarshalBinary()

@@ -71,6 +71,9 @@ func (m *Memory) Commit(_ context.Context, changes Changes) error {
 	for _, bag := range changes.Forget {
 		delete(m.seen, bag)
 	}
+	for bag, seen := range changes.Former {
+		m.noteAll(bag, seen.Clone())
+	}
 	for bag, sums := range changes.Seen {
 		seen := m.seen[bag].Clone()
 		for key, sum := range sums {

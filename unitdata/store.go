@@ -38,14 +38,16 @@ type Changes struct {
 	Delete []string
 	// Seen holds the sums of databag values that are new or changed, by
 	// databag and key. Forget lists databags of which all that was seen before
-	// is to be dropped first.
+	// is to be dropped first. Former is what another store had seen, and takes
+	// the place of what this one had, before Seen is added to it.
 	Seen   map[Bag]map[string]Sum
 	Forget []Bag
+	Former map[Bag]Seen
 }
 
 // Empty reports whether there is nothing to store.
 func (c Changes) Empty() bool {
-	return len(c.Set) == 0 && len(c.Delete) == 0 && len(c.Seen) == 0 && len(c.Forget) == 0
+	return len(c.Set) == 0 && len(c.Delete) == 0 && len(c.Seen) == 0 && len(c.Forget) == 0 && len(c.Former) == 0
 }
 
 // Limits of Juju's charm state, which every store observes, so that a charm

@@ -126,13 +126,35 @@ func (s *Store) carriedSeen(ctx context.Context, bag unitdata.Bag) (seen unitdat
 			return seen, err
 		}
 	}
+	if seen, err = decodeCarried(text); err != nil {
+		return seen, fmt.Errorf("cannot read the entry %q: %w", key, err)
+	}
+	return seen, nil
+}
+
+// parseCarried is the inverse of carriedKey, for names that are not too long.
+func parseCarried(key string) (bag unitdata.Bag, ok bool) {
+	rest, ok := strings.CutPrefix(key, carriedPrefix)
+	if ok {
+		bag.Relation, bag.Name, ok = strings.Cut(rest, ".")
+	}
+	return bag, ok
+}
+
+// decodeCarried reads the value of a row, which is that in the charm state.
+func decodeCarried(text string) (seen unitdata.Seen, err error) {
 	var value string
 	if err := json.Unmarshal([]byte(text), &value); err != nil {
-		return seen, fmt.Errorf("cannot read the entry %q: %w", key, err)
+		return seen, err
 	}
 	data, err := base64.RawStdEncoding.DecodeString(value)
 	if err != nil {
-		return seen, fmt.Errorf("cannot read the entry %q: %w", key, err)
+		return seen, err
 	}
 	return seen, seen.UnmarshalBinary(data)
+}
+
+func encodeCarried(seen unitdata.Seen) (string, error) {
+	data, err := seen.MarshalBinary()
+	return `"` + base64.RawStdEncoding.EncodeToString(data) + `"`, err
 }

@@ -2,12 +2,14 @@ package sqlitefile_test
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/unitdata"
 	"github.com/charmed-go/charms/unitdata/sqlitefile"
 )
@@ -188,5 +190,88 @@ func TestCarryOverKilled(t *testing.T) {
 	t.Logf("%d kills", kills)
 	if kills < 20 {
 		t.Errorf("only %d kills", kills)
+	}
+}
+
+// TestKeepThenUpgrade moves a charm from Juju's charm state to the file, and
+// back: what it had seen, what it made of an ops object and what Juju did not
+// keep of its last hook is as it was.
+func TestKeepThenUpgrade(t *testing.T) {
+	t.Parallel()
+	o, log := sample(t, "unit-state-sample-ops.db")
+	const ops = sqlitefile.SnapshotPrefix + "CharmBase/LBProvider[lb]/StoredStateData[state]"
+	a := newAgent()
+	bags := []unitdata.Bag{{Relation: "db:1", Name: "mysql/0"}, {Relation: "db:1", Name: "mysql/1"}}
+	run := func(store unitdata.Store, do func(d *unitdata.Data)) {
+		t.Helper()
+		data, err := unitdata.Open(t.Context(), store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bag := range bags {
+			if _, err := data.Seen(t.Context(), bag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(data)
+		if err := data.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s, ok := store.(*sqlitefile.Store); ok {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run(unitdata.NewJujuState(a.tools()), func(d *unitdata.Data) {
+		for _, bag := range bags {
+			d.Note(bag, "host", unitdata.SumOf("1"))
+			d.Note(bag, "port", unitdata.SumOf("1"))
+		}
+		if err := d.Set("x", 1); err != nil {
+			t.Error(err)
+		}
+	})
+	a.commit()
+	run(sqlitefile.NewStore(a.tools(), o), func(d *unitdata.Data) {
+		d.Unset(ops)
+		d.Note(bags[0], "port", unitdata.SumOf("2"))
+		if err := d.Set("x", 2); err != nil {
+			t.Error(err)
+		}
+	})
+	a.commit()
+	run(sqlitefile.NewStore(a.tools(), o), func(d *unitdata.Data) {
+		d.Note(bags[1], "port", unitdata.SumOf("3"))
+		if err := d.Set("x", 3); err != nil {
+			t.Error(err)
+		}
+	})
+	a.discard()
+
+	p := hooktool.Process{Dir: filepath.Dir(o.Path)}
+	for hook := range 3 {
+		store, err := sqlitefile.Upgrade(a.tools(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(store, func(d *unitdata.Data) {
+			if text, _ := d.Raw("x"); string(text) != "2" || d.Has(ops) {
+				t.Errorf("hook %d: x is %s, the ops object is there: %v", hook, text, d.Has(ops))
+			}
+			if keys := d.Keys("sqlitefile."); len(keys) != 1 {
+				t.Errorf("hook %d: left %q", hook, keys)
+			}
+			for i, want := range []string{"2", "1"} {
+				seen, err := d.Seen(t.Context(), bags[i])
+				if err != nil || seen.Len() != 2 || !seen.Same("host", unitdata.SumOf("1")) || !seen.Same("port", unitdata.SumOf(want)) {
+					t.Errorf("hook %d: of %s %d values were seen, %v", hook, bags[i], seen.Len(), err)
+				}
+			}
+		})
+		a.commit()
+	}
+	if _, err := os.Stat(o.Path + ".imported"); err != nil {
+		t.Errorf("%v; log: %s", err, log)
 	}
 }

@@ -14,7 +14,9 @@ import (
 //
 //	charm.Store(sqlitefile.Upgrade)
 func Upgrade(tools *hooktool.Client, p hooktool.Process) (unitdata.Store, error) {
-	return Import(unitdata.NewJujuState(tools), processOptions(tools, p)), nil
+	i := Import(unitdata.NewJujuState(tools), processOptions(tools, p))
+	i.tools = tools
+	return i, nil
 }
 
 // Keep opens the store of a charm that keeps the file of the Python charm, so

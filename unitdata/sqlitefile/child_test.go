@@ -7,10 +7,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
 	"github.com/charmed-go/charms/internal/canonicaljson"
+	simagent "github.com/charmed-go/charms/jujusim/agent"
+	"github.com/charmed-go/charms/jujusim/jujuc"
+	"github.com/charmed-go/charms/reactive"
 	"github.com/charmed-go/charms/unitdata"
 	"github.com/charmed-go/charms/unitdata/sqlitefile"
 )
@@ -34,7 +39,19 @@ const (
 	resultEnv = "SQLITEFILE_TEST_RESULT"
 )
 
+// TestMain is also the program of children, of hook tools and of a charm.
 func TestMain(m *testing.M) {
+	if name := filepath.Base(os.Args[0]); slices.Contains(simagent.ToolNames(""), name) {
+		os.Exit(jujuc.Main(name, os.Args[1:]))
+	}
+	if len(os.Args) == 3 && os.Args[1] == "refreshed" {
+		open := sqlitefile.Upgrade
+		if os.Args[2] == "keep" {
+			open = sqlitefile.Keep
+		}
+		os.Args = os.Args[:1]
+		reactive.Main(func() *reactive.Charm { return refreshed(open) })
+	}
 	if text := os.Getenv(childEnv); text != "" {
 		var c child
 		if err := json.Unmarshal([]byte(text), &c); err != nil {

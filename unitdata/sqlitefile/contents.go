@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +27,9 @@ const (
 	// ops framework object: the object's handle follows, as in
 	// "ops.CharmBase/LBProvider[lb]/StoredStateData[state]".
 	SnapshotPrefix = "ops."
+	// snapshotsKey is the key of the digest of the ops objects' state that a
+	// Store has copied to entries.
+	snapshotsKey = "sqlitefile.snapshots"
 	// frameworkHandle is the ops framework's own state: how many events it
 	// emitted.
 	frameworkHandle = "StoredStateData[_stored]"
@@ -38,7 +43,11 @@ type Contents struct {
 	Entries map[string]json.RawMessage
 	// Seen are the sums of remote data that charms.reactive keeps among them.
 	Seen map[unitdata.Bag]map[string]unitdata.Sum
-	// Unreadable are the keys of rows that hold no JSON or no plain data.
+	// Former is what a Store had carried over of what was seen before; Seen is
+	// newer.
+	Former map[unitdata.Bag]unitdata.Seen
+	// Unreadable are the keys of rows that hold no JSON or no plain data, or
+	// more than 16 MiB of it.
 	Unreadable []string
 	// Revisions, Hooks and Notices are the numbers of rows of history, and of
 	// deferred ops events.
@@ -56,20 +65,20 @@ func Read(ctx context.Context, o Options) (*Contents, error) {
 		return nil, err
 	}
 	c, err := f.contents(ctx)
-	closeErr := f.Close()
-	if err != nil {
-		return nil, fileError(o.Path, err)
-	}
-	return c, fileError(o.Path, closeErr)
+	return c, fileError(o.Path, errors.Join(err, f.Close()))
 }
 
 func (f *file) contents(ctx context.Context) (*Contents, error) {
+	if len(f.tables) == 0 {
+		return nil, &Error{f.path, ErrDamaged, errors.New("it is empty; remove it for the charm to begin anew")}
+	}
 	if err := f.checkIntegrity(ctx); err != nil {
 		return nil, err
 	}
 	c := &Contents{
 		Entries: make(map[string]json.RawMessage),
 		Seen:    make(map[unitdata.Bag]map[string]unitdata.Sum),
+		Former:  make(map[unitdata.Bag]unitdata.Seen),
 	}
 	digest := sha256.New()
 	err := f.rows(ctx, "kv", "SELECT key, data FROM kv ORDER BY key", func(key, data string) {
@@ -80,18 +89,15 @@ func (f *file) contents(ctx context.Context) (*Contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = f.snapshots(ctx, func(handle string, data []byte, text json.RawMessage, ok bool) {
-		writeField(digest, handle)
-		writeField(digest, string(data))
-		if ok {
-			c.Entries[SnapshotPrefix+handle] = text
-		} else {
-			c.Unreadable = append(c.Unreadable, SnapshotPrefix+handle)
-		}
-	})
+	snapshots, err := f.snapshots(ctx)
 	if err != nil {
 		return nil, err
 	}
+	writeField(digest, snapshots.digest)
+	if !snapshots.copied {
+		maps.Copy(c.Entries, snapshots.entries)
+	}
+	c.Unreadable = append(c.Unreadable, snapshots.unreadable...)
 	c.Digest = hex.EncodeToString(digest.Sum(nil))
 	for table, n := range map[string]*int{"kv_revisions": &c.Revisions, "hooks": &c.Hooks, "notice": &c.Notices} {
 		if !f.tables[table] {
@@ -106,6 +112,15 @@ func (f *file) contents(ctx context.Context) (*Contents, error) {
 }
 
 func (c *Contents) add(key, data string) {
+	if key == snapshotsKey {
+		return
+	}
+	if bag, ok := parseCarried(key); ok {
+		if seen, err := decodeCarried(data); err == nil {
+			c.Former[bag] = seen
+			return
+		}
+	}
 	if bag, field, ok := parseSeen(key); ok {
 		if sum, ok := parseSum(data); ok {
 			if c.Seen[bag] == nil {
@@ -180,24 +195,45 @@ func (f *file) rows(ctx context.Context, table, query string, do func(key, data 
 	return rows.Err()
 }
 
-// snapshots calls do for the StoredState of every ops object, and its value as
-// JSON, if it can be that.
-func (f *file) snapshots(ctx context.Context, do func(handle string, data []byte, text json.RawMessage, ok bool)) error {
-	const query = "SELECT handle, data FROM snapshot ORDER BY handle"
-	return f.rows(ctx, "snapshot", query, func(handle, data string) {
+// snapshots are the StoredState of all ops objects.
+type snapshots struct {
+	entries    map[string]json.RawMessage // with SnapshotPrefix before the handle
+	unreadable []string                   // keys of those that are no plain data
+	digest     string                     // of them all, as a JSON text
+	copied     bool                       // a Store has copied just these to entries
+}
+
+func (f *file) snapshots(ctx context.Context) (*snapshots, error) {
+	s := &snapshots{entries: make(map[string]json.RawMessage)}
+	digest := sha256.New()
+	err := f.rows(ctx, "snapshot", "SELECT handle, data FROM snapshot ORDER BY handle", func(handle, data string) {
 		// Events that were deferred are snapshots too, and none of a charm's
 		// data.
 		if handle == frameworkHandle || !strings.Contains(handle, "StoredStateData[") {
 			return
 		}
+		writeField(digest, handle)
+		writeField(digest, data)
+		key := SnapshotPrefix + handle
 		v, err := unpickle([]byte(data))
-		if err != nil {
-			do(handle, []byte(data), nil, false)
-			return
+		if err == nil {
+			var text string
+			if text, err = canonicaljson.Encode(v); err == nil {
+				s.entries[key] = json.RawMessage(text)
+			}
 		}
-		text, err := canonicaljson.Encode(v)
-		do(handle, []byte(data), json.RawMessage(text), err == nil)
+		if err != nil {
+			s.unreadable = append(s.unreadable, key)
+		}
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.digest = `"` + hex.EncodeToString(digest.Sum(nil)) + `"`
+	err = f.rows(ctx, "kv", "SELECT key, data FROM kv WHERE key = ?", func(_, data string) {
+		s.copied = data == s.digest
+	}, snapshotsKey)
+	return s, err
 }
 
 // writeField writes a string so that no two sequences of strings look alike.

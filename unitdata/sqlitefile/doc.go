@@ -37,7 +37,8 @@
 //
 // A file that is damaged, locked, something else, or of a later format is an
 // [Error] of the kind [ErrDamaged], [ErrLocked], [ErrForeign] or [ErrFuture],
-// and is left as it is.
+// and is left as it is. So is an empty file to be taken over: a charm that begins
+// anew on a unit where another one was at work must be somebody's decision.
 //
 // Only charms that import this package contain SQLite, which is four megabytes.
 package sqlitefile

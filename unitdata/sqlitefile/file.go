@@ -224,19 +224,21 @@ func (f *file) checkForm(ctx context.Context) error {
 	}
 	defer rows.Close()
 	f.tables = make(map[string]bool)
-	known := false
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
 			return err
 		}
 		f.tables[name] = true
-		known = known || name == "kv" || name == "snapshot"
 	}
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	if len(f.tables) > 0 && !known && !f.tables["kv_revisions"] {
+	if err := f.checkSize(ctx); err != nil {
+		return err
+	}
+	// charmhelpers makes the table kv before its others.
+	if len(f.tables) > 0 && !f.tables["kv"] && !f.tables["snapshot"] {
 		return &Error{f.path, ErrForeign, errors.New("it has neither a table kv nor a table snapshot")}
 	}
 	if err := f.checkColumns(ctx, "kv", "key", "data"); err != nil {
@@ -246,6 +248,28 @@ func (f *file) checkForm(ctx context.Context) error {
 		return err
 	}
 	return f.checkHookTables(ctx)
+}
+
+// checkSize checks that the file is as long as it says, once SQLite has rolled
+// back what was unfinished: what is cut off from its last page SQLite takes for
+// zeros. Neither charmhelpers nor ops gives a file a version of its own.
+func (f *file) checkSize(ctx context.Context) error {
+	var pages, size, version int64
+	const query = "SELECT page_count, page_size, user_version FROM pragma_page_count, pragma_page_size, pragma_user_version"
+	if err := f.db.QueryRowContext(ctx, query).Scan(&pages, &size, &version); err != nil {
+		return err
+	}
+	info, err := f.raw.Stat()
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.Size() < pages*size:
+		return &Error{f.path, ErrDamaged, fmt.Errorf("it ends after %d bytes of %d", info.Size(), pages*size)}
+	case version != 0:
+		return &Error{f.path, ErrFuture, fmt.Errorf("its version is %d", version)}
+	}
+	return nil
 }
 
 // checkColumns checks that a table has two columns, of which the first is its

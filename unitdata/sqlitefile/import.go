@@ -2,6 +2,7 @@ package sqlitefile
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/internal/canonicaljson"
 	"github.com/charmed-go/charms/unitdata"
 )
@@ -34,6 +36,8 @@ const importedKey = "sqlitefile.imported"
 type Importer struct {
 	store unitdata.Store
 	o     Options
+	// tools are for a file that a Store kept; nil if there can be none.
+	tools *hooktool.Client
 	step  func(name string)
 }
 
@@ -67,14 +71,13 @@ func (i *Importer) Load(ctx context.Context) (map[string]json.RawMessage, error)
 	if _, err := os.Lstat(i.o.Path); errors.Is(err, fs.ErrNotExist) {
 		return entries, nil
 	}
-	i.at("read")
-	c, err := Read(ctx, i.o)
+	c, err := i.read(ctx, entries)
 	if err != nil {
-		return nil, fmt.Errorf("cannot take over the state of the Python charm: %w", err)
+		return nil, fmt.Errorf("cannot take over the state of the Python charm: %w", fileError(i.o.Path, err))
 	}
 	done, again := imported(entries)
 	if again && done == c.Digest {
-		return entries, i.putAway(ctx)
+		return entries, nil
 	}
 	changes := takeOver(c, entries, again)
 	if _, ok := entries[configKey]; !ok || again {
@@ -88,6 +91,9 @@ func (i *Importer) Load(ctx context.Context) (map[string]json.RawMessage, error)
 	}
 	i.at("commit")
 	if err := i.store.Commit(ctx, changes); err != nil {
+		if errors.Is(err, unitdata.ErrTooLarge) {
+			err = fmt.Errorf("%w; a charm that uses Keep goes on with the file, however large", err)
+		}
 		return nil, fmt.Errorf("cannot take over the state of the Python charm from %s: %w", i.o.Path, err)
 	}
 	i.at("committed")
@@ -102,6 +108,48 @@ func (i *Importer) Load(ctx context.Context) (map[string]json.RawMessage, error)
 	return entries, nil
 }
 
+// read reads the file. If that is in entries already, it puts it away.
+func (i *Importer) read(ctx context.Context, entries map[string]json.RawMessage) (c *Contents, err error) {
+	i.at("read")
+	f, err := openFile(ctx, i.o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := i.undo(ctx, f); err != nil {
+		return nil, err
+	}
+	counter, err := f.changes()
+	if err != nil {
+		return nil, err
+	}
+	if c, err = f.contents(ctx); err != nil {
+		return nil, err
+	}
+	if done, ok := imported(entries); !ok || done != c.Digest {
+		return c, nil
+	}
+	// Nobody else can write to it meanwhile.
+	return c, f.write(ctx, func(*sql.Tx) error {
+		if now, err := f.changes(); err != nil || now != counter {
+			return err // the next hook reads what was written
+		}
+		return i.putAway(ctx)
+	})
+}
+
+// undo undoes in a file that a [Store] kept what Juju did not keep.
+func (i *Importer) undo(ctx context.Context, f *file) error {
+	if i.tools == nil || !f.tables["go_hook"] {
+		return nil
+	}
+	token, _, err := i.tools.StateGet(ctx, stateKey)
+	if err != nil {
+		return err
+	}
+	return (&Store{o: i.o, step: i.step}).resolve(ctx, f, token)
+}
+
 func imported(entries map[string]json.RawMessage) (digest string, ok bool) {
 	text, ok := entries[importedKey]
 	if !ok {
@@ -114,7 +162,7 @@ func imported(entries map[string]json.RawMessage) (digest string, ok bool) {
 // ran after an earlier import, what the store has is older and goes; otherwise
 // what it has was made by the Go charm and stays.
 func takeOver(c *Contents, entries map[string]json.RawMessage, again bool) unitdata.Changes {
-	changes := unitdata.Changes{Set: make(map[string]json.RawMessage), Seen: c.Seen}
+	changes := unitdata.Changes{Set: make(map[string]json.RawMessage), Seen: c.Seen, Former: c.Former}
 	for key, text := range c.Entries {
 		if _, ok := entries[key]; bookkeeping(key) || ok && !again {
 			continue
@@ -155,23 +203,17 @@ func bookkeeping(key string) bool {
 // finds the file under both names.
 func (i *Importer) putAway(ctx context.Context) error {
 	path := i.o.Path
-	for _, suffix := range []string{"-journal", "-wal"} {
-		if _, err := os.Lstat(path + suffix); err == nil {
-			i.o.log(ctx, "not yet putting %s away: another process uses it", path)
-			return nil
-		}
-	}
 	kept, err := link(path)
 	if err != nil {
-		return fmt.Errorf("cannot put the state of the Python charm away: %w", err)
+		return fmt.Errorf("cannot put it away: %w", err)
 	}
 	i.at("linked")
 	if err := syncDir(path); err != nil {
-		return fmt.Errorf("cannot put the state of the Python charm away: %w", err)
+		return fmt.Errorf("cannot put it away: %w", err)
 	}
 	i.at("synced")
 	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("cannot put the state of the Python charm away: %w", err)
+		return fmt.Errorf("cannot put it away: %w", err)
 	}
 	i.at("removed")
 	i.o.log(ctx, "kept the state of the Python charm as %s", kept)
@@ -230,6 +272,9 @@ func (i *Importer) report(ctx context.Context, c *Contents, changes unitdata.Cha
 		}
 	}
 	sums := 0
+	for _, seen := range c.Former {
+		sums += seen.Len()
+	}
 	for _, bag := range c.Seen {
 		sums += len(bag)
 	}
@@ -266,7 +311,7 @@ func (i *Importer) report(ctx context.Context, c *Contents, changes unitdata.Cha
 		left = append(left, fmt.Sprintf("%d that the charm stored since (%s)", len(kept), list(kept)))
 	}
 	if len(c.Unreadable) > 0 {
-		left = append(left, fmt.Sprintf("%d that are not JSON or plain data (%s)", len(c.Unreadable), list(c.Unreadable)))
+		left = append(left, fmt.Sprintf("%d that are not JSON or plain data of at most 16 MiB (%s)", len(c.Unreadable), list(c.Unreadable)))
 	}
 	if len(left) > 0 {
 		i.o.log(ctx, "left in %s: %s", i.o.Path, strings.Join(left, ", "))

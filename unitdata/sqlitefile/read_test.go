@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,6 +148,16 @@ func TestReadErrors(t *testing.T) {
 		{"text", content("some: yaml\n"), sqlitefile.ErrForeign, "not the unit state of a charm: it is no SQLite database"},
 		{"other database", statements("DROP TABLE kv", "DROP TABLE kv_revisions", "DROP TABLE hooks", "CREATE TABLE moz_places (id integer)"),
 			sqlitefile.ErrForeign, "it has neither a table kv nor a table snapshot"},
+		{"only kv_revisions", statements("DROP TABLE kv"), sqlitefile.ErrForeign, "it has neither a table kv nor a table snapshot"},
+		{"kv a view", statements("ALTER TABLE kv RENAME TO kv2", "CREATE VIEW kv AS SELECT * FROM kv2"),
+			sqlitefile.ErrForeign, "it has neither a table kv nor a table snapshot"},
+		{"empty", content(""), sqlitefile.ErrDamaged, "it is empty; remove it"},
+		{"last page cut", func(t *testing.T, path string) {
+			if err := os.Truncate(path, 28672-100); err != nil {
+				t.Fatal(err)
+			}
+		}, sqlitefile.ErrDamaged, "it ends after 28572 bytes of 28672"},
+		{"user version", statements("PRAGMA user_version = 1"), sqlitefile.ErrFuture, "its version is 1"},
 		{"other kv", statements("DROP TABLE kv", "CREATE TABLE kv (k text primary key, v text)"),
 			sqlitefile.ErrForeign, "its table kv has not the columns key (primary key) and data"},
 		{"kv without primary key", statements("DROP TABLE kv", "CREATE TABLE kv (key text, data text)"),
@@ -199,9 +210,14 @@ func TestReadErrors(t *testing.T) {
 				"importer": sqlitefile.Import(&unitdata.Memory{}, o),
 				"store":    sqlitefile.NewStore(newAgent().tools(), o),
 			} {
-				// A missing file is none to import, and made by a store; and
-				// a store does not look through the whole file.
-				if _, err := store.Load(t.Context()); test.kind != os.ErrNotExist && test.name != "broken page" && !errors.Is(err, test.kind) {
+				// A missing file is none to import, and made by a store, as
+				// is an empty one; and a store does not look through the
+				// whole file.
+				made := name == "store" && slices.Contains([]string{"empty", "broken page"}, test.name)
+				if made {
+					continue
+				}
+				if _, err := store.Load(t.Context()); test.kind != os.ErrNotExist && !errors.Is(err, test.kind) {
 					t.Errorf("%s: error %v", name, err)
 				}
 			}

@@ -3,7 +3,6 @@ package sqlitefile
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
@@ -21,10 +20,6 @@ import (
 const (
 	// stateKey is the key in Juju's charm state of the last hook's token.
 	stateKey = "sqlitefile"
-
-	// snapshotsKey is the key of the digest of the ops objects' state that was
-	// copied to entries.
-	snapshotsKey = "sqlitefile.snapshots"
 
 	// hookVersion is the version of the tables go_hook and go_undo.
 	hookVersion = 1
@@ -109,6 +104,9 @@ func (s *Store) open(ctx context.Context) error {
 // Juju has another token.
 func (s *Store) resolve(ctx context.Context, f *file, token string) error {
 	if !f.tables["go_hook"] {
+		if token != "" {
+			s.o.log(ctx, "what this charm kept in %s is gone: it is another file now", s.o.Path)
+		}
 		return nil
 	}
 	var last string
@@ -174,21 +172,22 @@ func (s *Store) Load(ctx context.Context) (map[string]json.RawMessage, error) {
 	}
 	entries := make(map[string]json.RawMessage)
 	var unreadable []string
-	copied := ""
 	err := s.file.rows(ctx, "kv", "SELECT key, data FROM kv WHERE key < ? OR key >= ?", func(key, data string) {
 		if _, err := canonicaljson.Decode(data); err != nil {
 			unreadable = append(unreadable, key)
-		} else if key == snapshotsKey {
-			copied = data
-		} else if !strings.HasPrefix(key, carriedPrefix) {
+		} else if key != snapshotsKey && !strings.HasPrefix(key, carriedPrefix) {
 			entries[key] = json.RawMessage(data)
 		}
 	}, seenPrefix, seenEnd)
 	if err != nil {
 		return nil, fileError(s.o.Path, err)
 	}
-	if err := s.takeSnapshots(ctx, copied); err != nil {
+	snapshots, err := s.file.snapshots(ctx)
+	if err != nil {
 		return nil, fileError(s.o.Path, err)
+	}
+	if !snapshots.copied {
+		s.taken, s.snapshots = snapshots.entries, snapshots.digest
 	}
 	maps.Copy(entries, s.taken)
 	if err := s.carryOver(ctx); err != nil {
@@ -206,31 +205,9 @@ func (s *Store) Load(ctx context.Context) (map[string]json.RawMessage, error) {
 		}
 	}
 	if len(unreadable) > 0 {
-		s.o.log(ctx, "left alone in %s, because they are not JSON: %s", s.o.Path, list(unreadable))
+		s.o.log(ctx, "left alone in %s, because they are not JSON of at most 16 MiB: %s", s.o.Path, list(unreadable))
 	}
 	return entries, nil
-}
-
-// takeSnapshots reads the state of ops objects, unless it is the one that was
-// copied to rows of its own already.
-func (s *Store) takeSnapshots(ctx context.Context, copied string) error {
-	digest := sha256.New()
-	taken := make(map[string]json.RawMessage)
-	err := s.file.snapshots(ctx, func(handle string, data []byte, text json.RawMessage, ok bool) {
-		writeField(digest, handle)
-		writeField(digest, string(data))
-		if ok {
-			taken[SnapshotPrefix+handle] = text
-		}
-	})
-	if err != nil || len(taken) == 0 {
-		return err
-	}
-	s.snapshots = `"` + hex.EncodeToString(digest.Sum(nil)) + `"`
-	if s.snapshots != copied {
-		s.taken = taken
-	}
-	return nil
 }
 
 // Seen implements [unitdata.Store].
@@ -295,7 +272,7 @@ func (s *Store) Commit(ctx context.Context, changes unitdata.Changes) error {
 func (s *Store) writeChanges(w *writer, changes unitdata.Changes) {
 	set := make(map[string]json.RawMessage)
 	maps.Copy(set, s.carried.rows())
-	if s.taken != nil {
+	if len(s.taken) > 0 {
 		maps.Copy(set, s.taken)
 		set[snapshotsKey] = json.RawMessage(s.snapshots)
 	}
@@ -309,6 +286,12 @@ func (s *Store) writeChanges(w *writer, changes unitdata.Changes) {
 	}
 	for _, bag := range changes.Forget {
 		w.unset(carriedKey(bag))
+		w.unsetRange(seenKeyPrefix(bag))
+	}
+	for _, bag := range sortedBags(changes.Former) {
+		text, err := encodeCarried(changes.Former[bag])
+		w.err = errors.Join(w.err, err)
+		w.set(carriedKey(bag), text)
 		w.unsetRange(seenKeyPrefix(bag))
 	}
 	for _, bag := range sortedBags(changes.Seen) {

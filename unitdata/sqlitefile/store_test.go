@@ -235,7 +235,7 @@ func TestStoreUnreadable(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Error(err)
 	}
-	if got := log.String(); !strings.HasSuffix(got, "because they are not JSON: cut") {
+	if got := log.String(); !strings.HasSuffix(got, "because they are not JSON of at most 16 MiB: cut") {
 		t.Errorf("log: %s", got)
 	}
 	if got := kv(t, o.Path)["cut"]; got != `{"secret` {
