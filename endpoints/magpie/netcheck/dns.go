@@ -173,11 +173,9 @@ func (q *resolver) ask(ctx context.Context, name string, kind uint16) ([]dns.RR,
 	failure := errNoServer
 	for range tries {
 		for _, server := range q.servers {
-			client := dns.Client{Timeout: timeout}
-			in, _, err := client.ExchangeContext(ctx, question, server)
+			in, err := exchange(ctx, dns.Client{Timeout: timeout}, question, server)
 			if err == nil && in.Truncated {
-				client.Net = "tcp"
-				in, _, err = client.ExchangeContext(ctx, question, server)
+				in, err = exchange(ctx, dns.Client{Timeout: timeout, Net: "tcp"}, question, server)
 			}
 			if err != nil {
 				if ctx.Err() != nil {
@@ -197,6 +195,19 @@ func (q *resolver) ask(ctx context.Context, name string, kind uint16) ([]dns.RR,
 		}
 	}
 	return nil, failure
+}
+
+// exchange asks one server once. The client by itself heeds a context's deadline,
+// but not that it is cancelled.
+func exchange(ctx context.Context, client dns.Client, question *dns.Msg, server string) (*dns.Msg, error) {
+	conn, err := client.DialContext(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	in, _, err := client.ExchangeWithConnContext(ctx, question, conn)
+	return in, err
 }
 
 // addresses returns the addresses of a name, following CNAMEs that the server

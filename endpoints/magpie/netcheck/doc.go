@@ -29,7 +29,8 @@
 // [Outcome], which says in a sentence what was found.
 //
 // Each check ends by itself within its Budget, and at once when its context is
-// done. A Suite runs the checks of different peers at the same time, at most
+// done: a check that could not finish because of that says so, and blames nobody.
+// A Suite runs the checks of different peers at the same time, at most
 // Parallel of them, but measures throughput against one peer at a time,
 // because two measurements over one link measure each other.
 //

@@ -71,7 +71,11 @@ const (
 	// probesAtOnce is how many sizes are tried at the same time. With 16 the
 	// range between 576 and 9000 takes four rounds.
 	probesAtOnce = 16
-	probeTries   = 4
+	// searchTries is how often a size is tried that is one of many: that others
+	// are answered corrects most of what is lost by bad luck, and the last step
+	// the rest. surelyTries is how often one is tried that decides.
+	searchTries = 2
+	surelyTries = 4
 )
 
 // Check probes the path to the peer.
@@ -153,7 +157,7 @@ type prober struct {
 // search returns the size of the largest packet that is answered, between
 // lowest and highest; 0 if there is none.
 func (p *prober) search(lowest, highest int) int {
-	good := p.round([]int{lowest, highest})
+	good := p.round([]int{lowest, highest}, surelyTries)
 	bad := highest + 1
 	if good < highest {
 		bad = highest
@@ -166,7 +170,7 @@ func (p *prober) search(lowest, highest int) int {
 				sizes = append(sizes, p.hint+1)
 			}
 		}
-		best := p.round(sizes)
+		best := p.round(sizes, searchTries)
 		for _, s := range sizes {
 			if s > max(best, good) && s < bad {
 				bad = s
@@ -175,7 +179,7 @@ func (p *prober) search(lowest, highest int) int {
 		good = max(good, best)
 		if bad-good == 1 && p.ctx.Err() == nil {
 			// A size that only had bad luck must not become the result.
-			if again := p.round([]int{bad}); again > 0 {
+			if again := p.round([]int{bad}, surelyTries); again > 0 {
 				good, bad = again, highest+1
 			}
 		}
@@ -199,15 +203,15 @@ func between(good, bad, n int) []int {
 	return sizes
 }
 
-// round sends a packet of each size, several times if need be, and returns the
+// round sends a packet of each size, so many times if need be, and returns the
 // largest one that was answered.
-func (p *prober) round(sizes []int) int {
+func (p *prober) round(sizes []int, tries int) int {
 	largest, best := 0, 0
 	for _, s := range sizes {
 		largest = max(largest, s)
 	}
 	packet := make([]byte, largest-p.overhead)
-	for try := 0; try < probeTries && best < largest && p.ctx.Err() == nil; try++ {
+	for try := 0; try < tries && best < largest && p.ctx.Err() == nil; try++ {
 		for _, s := range sizes {
 			if s <= best {
 				continue

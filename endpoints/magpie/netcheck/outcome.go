@@ -21,6 +21,8 @@ type Peer struct {
 	Name string `json:"name"`
 	// Addr is the address that is checked, IPv4 or IPv6.
 	Addr netip.Addr `json:"address"`
+	// Host is a name that a [Suite] looks up if there is no Addr.
+	Host string `json:"host,omitempty"`
 	// Port is the port of the peer's responder. Zero means [DefaultPort].
 	Port uint16 `json:"port,omitempty"`
 }
@@ -37,9 +39,10 @@ func (p Peer) AddrPort() netip.AddrPort {
 // A Kind names a sort of check.
 type Kind string
 
-// The sorts of checks. The first six look at a peer, the others at the machine
+// The sorts of checks. The first seven look at a peer, the others at the machine
 // they run on.
 const (
+	KindLookup     Kind = "lookup"
 	KindTCP        Kind = "tcp"
 	KindUDP        Kind = "udp"
 	KindICMP       Kind = "icmp"
@@ -61,8 +64,11 @@ const (
 	// Failed: the check ran and found something wrong, or nobody answered.
 	Failed State = "failed"
 	// Skipped: the check could not tell, for instance because this process
-	// must not send ICMP, or because its context was cancelled.
+	// must not send ICMP.
 	Skipped State = "skipped"
+	// Unfinished: the check was not done, because its context was cancelled, or
+	// had a deadline before the end of the check's budget.
+	Unfinished State = "unfinished"
 )
 
 // An Outcome is what every result has in common.
@@ -141,17 +147,34 @@ func begin(ctx context.Context, kind Kind, peer Peer, budget, preset time.Durati
 	return r
 }
 
-// end returns the outcome. A check that failed because somebody cancelled it
-// did not find anything: it is skipped.
+// end returns the outcome. If the caller's context ended, a check that did not
+// go well did not find anything either: it is unfinished.
 func (r *run) end(state State, format string, args ...any) Outcome {
 	o := r.outcome
 	o.State, o.Sentence = state, fmt.Sprintf(format, args...)
-	if state == Failed && errors.Is(r.parent.Err(), context.Canceled) {
-		o.State, o.Sentence = Skipped, string(o.Check)+" check cancelled"
+	if err := ended(r.parent); err != nil && state != OK {
+		o.State, o.Sentence = Unfinished, cutShort(o.Check, err)
 	}
 	o.Took = time.Since(r.began)
 	r.cancel()
 	return o
+}
+
+// ended returns why a context ended; nil if it did not. A socket whose deadline is
+// that of a context may notice before the context does.
+func ended(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(end) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
+// cutShort says why a check was not done.
+func cutShort(kind Kind, err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return string(kind) + " not checked: out of time"
+	}
+	return string(kind) + " not checked: cancelled"
 }
 
 // deadline returns the earlier of the end of the budget and now plus d.

@@ -32,7 +32,8 @@ type Responder struct {
 	// Allow are the networks that are served. None means all.
 	Allow []netip.Prefix
 	// MaxConnections bounds how many TCP connections are served at a time;
-	// more are closed at once. Zero means 64.
+	// more are closed at once. Each takes a few kilobytes. Zero means 512, for
+	// many machines may check at the same moment.
 	MaxConnections int
 	// IdleTimeout ends a connection on which nothing arrives. Zero means 5 s.
 	IdleTimeout time.Duration
@@ -117,7 +118,7 @@ func listen(addr netip.AddrPort) (sockets, error) {
 
 func (r Responder) start(ctx context.Context) (*Running, error) {
 	if r.MaxConnections <= 0 {
-		r.MaxConnections = 64
+		r.MaxConnections = 512
 	}
 	if r.IdleTimeout <= 0 {
 		r.IdleTimeout = 5 * time.Second

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +25,6 @@ type Suite struct {
 	Links      *Links
 	Bonds      *Bonds
 
-	// PeerBudget bounds all checks of one peer together but its throughput,
-	// without the time it waits for its turn. Zero means 30 s.
-	PeerBudget time.Duration
 	// Parallel is how many peers are checked at the same time. Zero means 8.
 	Parallel int
 }
@@ -34,6 +33,8 @@ type Suite struct {
 // in the suite are nil.
 type PeerReport struct {
 	Peer
+	// Lookup is how looking up the peer's Host went, if that was necessary.
+	Lookup     *Outcome          `json:"lookup,omitempty"`
 	TCP        *TCPResult        `json:"tcp,omitempty"`
 	UDP        *UDPResult        `json:"udp,omitempty"`
 	ICMP       *ICMPResult       `json:"icmp,omitempty"`
@@ -55,8 +56,8 @@ type Report struct {
 }
 
 // Run runs the checks against all peers, and those of the machine itself, and
-// returns when all are done. Cancelling ctx ends it early; checks that did not
-// finish are reported as skipped.
+// returns when all are done. Each check has its own budget; when ctx ends, so
+// does everything at once, and what was not done until then is [Unfinished].
 func (s Suite) Run(ctx context.Context, peers []Peer) Report {
 	report := Report{Began: time.Now(), Peers: make([]PeerReport, len(peers))}
 	parallel := s.Parallel
@@ -82,10 +83,13 @@ func (s Suite) Run(ctx context.Context, peers []Peer) Report {
 	_ = group.Wait()
 	_ = local.Wait()
 	// A full wire delays and loses the packets of the other checks, so the
-	// throughput comes last, one peer after the other.
-	if s.Throughput != nil {
+	// throughput comes last, one peer after the other. The first is any, so that
+	// machines that measure at the same time do not all begin with the same one,
+	// and those for which there is no time left are others the next time.
+	if s.Throughput != nil && len(peers) > 0 {
+		first := rand.IntN(len(peers))
 		for i := range report.Peers {
-			s.throughput(ctx, &report.Peers[i])
+			s.throughput(ctx, &report.Peers[(first+i)%len(peers)])
 		}
 	}
 	report.Took = time.Since(report.Began)
@@ -97,13 +101,14 @@ func ptr[T any](v T) *T { return &v }
 // runPeer runs all checks of one peer but the throughput, side by side: none
 // disturbs another one.
 func (s Suite) runPeer(ctx context.Context, p Peer) PeerReport {
-	budget := s.PeerBudget
-	if budget <= 0 {
-		budget = 30 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
 	report := PeerReport{Peer: p}
+	if !p.Addr.IsValid() {
+		report.Lookup = ptr(lookup(ctx, &p))
+		report.Peer = p
+		if report.Lookup.State != OK {
+			return report
+		}
+	}
 	var group errgroup.Group
 	if s.TCP != nil {
 		group.Go(func() error { report.TCP = ptr(s.TCP.Check(ctx, p)); return nil })
@@ -119,7 +124,7 @@ func (s Suite) runPeer(ctx context.Context, p Peer) PeerReport {
 	}
 	_ = group.Wait()
 	if s.MTU != nil {
-		if report.UDP != nil && report.UDP.Received == 0 {
+		if report.UDP != nil && report.UDP.State == Failed && report.UDP.Received == 0 {
 			report.MTU = &MTUResult{Outcome: skipped(KindMTU, p, "mtu not measured: no answer over udp")}
 		} else {
 			report.MTU = ptr(s.MTU.Check(ctx, p))
@@ -128,10 +133,24 @@ func (s Suite) runPeer(ctx context.Context, p Peer) PeerReport {
 	return report
 }
 
+// lookup gives a peer the address of its host.
+func lookup(ctx context.Context, p *Peer) Outcome {
+	r := begin(ctx, KindLookup, *p, 0, 5*time.Second)
+	if p.Host == "" {
+		return r.end(Failed, "has no address")
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(r.ctx, "ip", p.Host)
+	if err != nil || len(addrs) == 0 {
+		return r.end(Failed, "address %q does not resolve", p.Host)
+	}
+	p.Addr = addrs[0].Unmap()
+	r.outcome.Address = p.Addr
+	return r.end(OK, "%s is %s", p.Host, p.Addr)
+}
+
 // throughput measures the throughput to one peer, unless that is hopeless.
 func (s Suite) throughput(ctx context.Context, report *PeerReport) {
-	if ctx.Err() != nil {
-		report.Throughput = &ThroughputResult{Outcome: skipped(KindThroughput, report.Peer, "throughput not measured: out of time")}
+	if !report.Addr.IsValid() {
 		return
 	}
 	if report.TCP != nil && report.TCP.State == Failed {
@@ -148,6 +167,9 @@ func skipped(kind Kind, p Peer, sentence string) Outcome {
 // Outcomes returns the outcomes of the checks of this peer that ran.
 func (p PeerReport) Outcomes() []Outcome {
 	var all []Outcome
+	if p.Lookup != nil {
+		all = append(all, *p.Lookup)
+	}
 	if p.ICMP != nil {
 		all = append(all, p.ICMP.Outcome)
 	}
@@ -196,15 +218,50 @@ func (r Report) Failures() []Outcome {
 // OK is whether no check failed.
 func (r Report) OK() bool { return len(r.Failures()) == 0 }
 
-// Line says in one line what is wrong with whom, or which checks went well.
-// Peers with the same fault are named together:
+// Line says in one line what is wrong with whom, or which checks went well, and
+// how many peers there was no time for. Peers with the same fault are named
+// together, but not more than a few:
 //
 //	magpie/1, magpie/2: dns: no answer from 10.0.0.53:53; magpie/2: udp: 5 of 50 packets lost
+//	magpie/3, magpie/4, magpie/5 and 96 more: mtu 9000 on eth0 here, 1500 there; 12 of 499 peers not fully checked
 func (r Report) Line() string {
-	failures := r.Failures()
-	if len(failures) == 0 {
-		return r.okLine()
+	line := r.okLine()
+	if failures := r.Failures(); len(failures) > 0 {
+		line = faultLine(failures)
 	}
+	if n := r.unfinished(); n > 0 {
+		line += fmt.Sprintf("; %d of %d peers not fully checked", n, len(r.Peers))
+	}
+	return line
+}
+
+// unfinished returns the number of peers with unfinished checks.
+func (r Report) unfinished() int {
+	n := 0
+	for _, p := range r.Peers {
+		if slices.ContainsFunc(p.Outcomes(), func(o Outcome) bool { return o.State == Unfinished }) {
+			n++
+		}
+	}
+	return n
+}
+
+// Of more than mostNames peers with the same fault only the first fewNames are
+// named.
+const (
+	mostNames = 6
+	fewNames  = 3
+)
+
+func namesOf(peers []string) string {
+	if len(peers) <= mostNames {
+		return strings.Join(peers, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(peers[:fewNames], ", "), len(peers)-fewNames)
+}
+
+// faultLine names what failed.
+func faultLine(failures []Outcome) string {
 	type fault struct {
 		peers     []string
 		sentences []string
@@ -235,7 +292,7 @@ func (r Report) Line() string {
 	for _, f := range byPeers {
 		part := strings.Join(f.sentences, ", ")
 		if len(f.peers) > 0 {
-			part = strings.Join(f.peers, ", ") + ": " + part
+			part = namesOf(f.peers) + ": " + part
 		}
 		parts = append(parts, part)
 	}
@@ -247,7 +304,7 @@ func (r Report) okLine() string {
 	var ok []string
 	slowest := 0.0
 	for _, o := range r.Outcomes() {
-		if word := string(o.Check) + " ok"; o.State == OK && o.Check != KindThroughput && !slices.Contains(ok, word) {
+		if word := string(o.Check) + " ok"; o.State == OK && o.Check != KindThroughput && o.Check != KindLookup && !slices.Contains(ok, word) {
 			ok = append(ok, word)
 		}
 	}

@@ -57,8 +57,9 @@ type Host struct {
 	// Addr4 and Addr6 are its addresses.
 	Addr4, Addr6 netip.Addr
 
-	number int
-	sw     string
+	number  int
+	sw      string
+	network *Network
 }
 
 // New builds a network of n hosts, at most 250, that lives as long as the
@@ -88,7 +89,7 @@ func New(t testing.TB, n int) *Network {
 			Namespace: fmt.Sprintf("%s-%d", id, i),
 			Addr4:     netip.AddrFrom4([4]byte{10, 77, 0, byte(i)}),
 			Addr6:     netip.MustParseAddr(fmt.Sprintf("fd77::%x", i)),
-			number:    i, sw: network.Switch,
+			number:    i, sw: network.Switch, network: network,
 		}
 		ip(t, "netns", "add", h.Namespace)
 		network.Hosts = append(network.Hosts, h)
@@ -131,11 +132,28 @@ func (h *Host) Unplug(t testing.TB) {
 }
 
 // LoseOneIn drops every nth packet that arrives at the host. It is not left to
-// chance, so that no test passes or fails by luck.
+// chance, so that no test passes or fails by luck: of the requests of each
+// protocol from each other host every nth is lost, and so of the answers, whatever
+// else arrives between them. (An answer is what comes from a port below 32768,
+// where those of clients begin.)
 func (h *Host) LoseOneIn(t testing.TB, n int) {
 	t.Helper()
-	// Without neighbour discovery IPv6 would stop altogether.
-	h.nft(t, fmt.Sprintf("meta l4proto { tcp, udp, icmp } numgen inc mod %d 0 drop", n))
+	var rules []string
+	for _, from := range h.network.Hosts {
+		if from == h {
+			continue
+		}
+		for _, source := range []string{"ip saddr " + from.Addr4.String(), "ip6 saddr " + from.Addr6.String()} {
+			for _, packets := range []string{
+				// Without neighbour discovery IPv6 would stop altogether.
+				"icmp type echo-request", "icmp type echo-reply", "icmpv6 type echo-request", "icmpv6 type echo-reply",
+				"udp sport >= 32768", "udp sport < 32768", "tcp sport >= 32768", "tcp sport < 32768",
+			} {
+				rules = append(rules, fmt.Sprintf("%s %s numgen inc mod %d 0 drop", source, packets, n))
+			}
+		}
+	}
+	h.nft(t, rules...)
 }
 
 // Block drops what arrives at a port of the host; protocol is "tcp" or "udp".
@@ -159,12 +177,14 @@ func (h *Host) Mend(t testing.TB) {
 	h.run(t, "nft", "flush", "ruleset")
 }
 
-// nft adds a rule for packets that arrive.
-func (h *Host) nft(t testing.TB, rule string) {
+// nft adds rules for packets that arrive, all at once.
+func (h *Host) nft(t testing.TB, rules ...string) {
 	t.Helper()
-	h.run(t, "nft", "add", "table", "inet", "faults")
-	h.run(t, "nft", "add", "chain", "inet", "faults", "input", "{ type filter hook input priority 0 ; }")
-	h.run(t, "nft", append([]string{"add", "rule", "inet", "faults", "input"}, strings.Fields(rule)...)...)
+	script := "add table inet faults\nadd chain inet faults input { type filter hook input priority 0 ; }\n"
+	for _, rule := range rules {
+		script += "add rule inet faults input " + rule + "\n"
+	}
+	h.run(t, "nft", script)
 }
 
 func (h *Host) run(t testing.TB, name string, args ...string) {
