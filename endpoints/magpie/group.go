@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/charmed-go/charms/internal/canonicaljson"
@@ -19,6 +20,7 @@ const (
 	keyServer        = "iperf.server"
 	keyServerChecked = "iperf.server.checked"
 	keyChecked       = "iperf.checked"
+	keyResponder     = "netcheck.port"
 )
 
 // Peers quote each other under iperf.checked, so it grows. These bound how much
@@ -60,6 +62,17 @@ func (g *Group) Units() []string {
 	return names
 }
 
+// Only returns those of the group that have one of the given names.
+func (g *Group) Only(units ...string) *Group {
+	some := &Group{peers: g.peers}
+	for _, u := range g.units {
+		if slices.Contains(units, u.Name()) {
+			some.add(u)
+		}
+	}
+	return some
+}
+
 // DismissJoined takes the peers of the group out of the flag NAME.joined, which
 // that clears if no other is in it (dismiss_joined in the reference). See
 // [Peers.DismissJoined] for all of them.
@@ -85,6 +98,9 @@ type Node struct {
 	// Address is an IPv4 or IPv6 address, or a host name if that is what Juju
 	// has. It is empty if the peer published none.
 	Address string `json:"address"`
+	// Port is the port of the peer's responder, see [Group.SetResponder]. It is 0
+	// if the peer has none, as peers in Python, or none yet.
+	Port uint16 `json:"port,omitempty"`
 }
 
 // Nodes returns the peers and the addresses under which they can be reached
@@ -111,6 +127,15 @@ func (g *Group) NodesIn(ctx context.Context, network netip.Prefix) ([]Node, erro
 type bag struct {
 	unit string
 	data *reactive.Databag
+}
+
+// node is the peer at an address. A port that is none is not there.
+func (b bag) node(address string) Node {
+	port, err := strconv.ParseUint(b.data.Raw(keyResponder), 10, 16)
+	if err != nil {
+		port = 0
+	}
+	return Node{b.unit, address, uint16(port)}
 }
 
 // bags returns what the peers of the group published.
@@ -142,7 +167,7 @@ func (g *Group) nodes(ctx context.Context, address func(b bag) (string, error)) 
 		if err != nil {
 			return nil, err
 		}
-		nodes[i] = Node{b.unit, a}
+		nodes[i] = b.node(a)
 	}
 	return nodes, nil
 }
@@ -255,6 +280,17 @@ func MachineAddresses() ([]netip.Addr, error) {
 	return addrs, nil
 }
 
+// SetResponder publishes the port on which the local unit runs a responder of
+// package netcheck, or with 0 that it runs none. The reference does not have it:
+// its servers are of iperf.
+func (g *Group) SetResponder(ctx context.Context, port uint16) error {
+	value := ""
+	if port != 0 {
+		value = strconv.Itoa(int(port))
+	}
+	return g.publish(ctx, keyResponder, value)
+}
+
 // SetIperfServerReady publishes that the local unit answers measurements.
 func (g *Group) SetIperfServerReady(ctx context.Context) error {
 	return g.publish(ctx, keyServer, "True")
@@ -283,7 +319,7 @@ func (g *Group) ReadyIperfServers(ctx context.Context) ([]Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		nodes = append(nodes, Node{b.unit, a})
+		nodes = append(nodes, b.node(a))
 	}
 	return nodes, nil
 }

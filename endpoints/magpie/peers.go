@@ -215,7 +215,7 @@ func (p *Peers) All() *Group {
 	for u := range p.Units().Values() {
 		g.units = append(g.units, u)
 	}
-	slices.SortStableFunc(g.units, func(a, b *reactive.Unit) int { return compareUnits(a.Name(), b.Name()) })
+	slices.SortStableFunc(g.units, func(a, b *reactive.Unit) int { return CompareUnits(a.Name(), b.Name()) })
 	return g
 }
 
@@ -306,8 +306,9 @@ func (p *Peers) LocalAddress(ctx context.Context) (string, error) {
 	return a, nil
 }
 
-// compareUnits orders units by application and number.
-func compareUnits(a, b string) int {
+// CompareUnits orders names of units by application and number, so magpie/2 comes
+// before magpie/10.
+func CompareUnits(a, b string) int {
 	appA, numberA, _ := strings.Cut(a, "/")
 	appB, numberB, _ := strings.Cut(b, "/")
 	if c := strings.Compare(appA, appB); c != 0 {

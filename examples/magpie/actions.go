@@ -20,16 +20,18 @@ type results struct {
 	// Peers has what each check found, by unit and check; the slash in the
 	// name of a unit is a hyphen.
 	Peers map[string]map[string]string `json:"peers,omitempty"`
+	// Waiting are the peers that answer no checks yet.
+	Waiting []string `json:"waiting,omitempty"`
 	// Report is the whole report, as JSON.
 	Report string `json:"report"`
 }
 
-func resultsOf(report netcheck.Report) (results, error) {
+func resultsOf(report netcheck.Report, missing []string) (results, error) {
 	text, err := report.JSON()
 	if err != nil {
 		return results{}, err
 	}
-	r := results{Summary: report.Line(), Report: string(text), Peers: make(map[string]map[string]string)}
+	r := results{Summary: report.Line(), Report: string(text), Waiting: missing, Peers: make(map[string]map[string]string)}
 	for _, p := range report.Peers {
 		found := make(map[string]string)
 		for _, o := range p.Outcomes() {
@@ -90,38 +92,40 @@ func (m *charm) iperf(ctx context.Context, h *reactive.Hook, params iperfParams)
 		return results{}, fmt.Errorf("parameter duration: %v is not between 0 and 20 seconds", params.Duration)
 	}
 	s.IperfDuration, s.IperfStreams = params.Duration, params.Streams
-	s.CheckTimeout = max(s.CheckTimeout, params.Duration+5)
 	s.CheckTCP, s.CheckIperf = true, true
 	s.CheckICMP, s.CheckUDP, s.CheckMTU, s.CheckDNS, s.CheckHostname, s.CheckBonds = false, false, false, false, false, ""
 	return m.act(ctx, s, params.Units)
 }
 
-// act runs the checks of an action against all peers, or against some.
+// act runs the checks of an action against all peers, or against some. Whoever
+// asks for them waits for them: the time is that of the peers one after the other,
+// if that is more.
 func (m *charm) act(ctx context.Context, s settings, units string) (results, error) {
-	all := m.peers.All()
-	nodes, err := all.Nodes(ctx)
-	if s.network.IsValid() {
-		nodes, err = all.NodesIn(ctx, s.network)
-	}
-	if err != nil {
-		return results{}, err
-	}
+	group := m.peers.All()
 	if chosen := list(units); len(chosen) > 0 {
 		for _, u := range chosen {
-			if !slices.Contains(all.Units(), u) {
+			if !slices.Contains(group.Units(), u) {
 				return results{}, fmt.Errorf("parameter units: there is no peer %q", u)
 			}
 		}
-		nodes = slices.DeleteFunc(nodes, func(n magpie.Node) bool { return !slices.Contains(chosen, n.Unit) })
+		group = group.Only(chosen...)
 	}
-	if len(nodes) == 0 {
+	if group.Len() == 0 {
 		return results{}, errors.New("there are no peers")
 	}
-	_, report, err := m.run(ctx, s, s.suite(), nodes)
+	nodes, missing, err := s.responders(ctx, group)
 	if err != nil {
 		return results{}, err
 	}
-	return resultsOf(report)
+	if len(nodes) == 0 {
+		return results{}, fmt.Errorf("no checks are answered yet by %s", strings.Join(missing, ", "))
+	}
+	each := s.CheckTimeout + float64(s.PingTries)*s.PingInterval + s.PingTimeout
+	if s.CheckIperf {
+		each = s.CheckTimeout + s.IperfDuration
+	}
+	s.TotalTimeout = max(s.TotalTimeout, each*float64(len(nodes)))
+	return resultsOf(s.check(ctx, nodes), missing)
 }
 
 // machine is what the action info tells.
@@ -131,7 +135,7 @@ type machine struct {
 	Links     []netcheck.Link `json:"links"`
 	Bonds     []netcheck.Bond `json:"bonds"`
 	Peers     []magpie.Node   `json:"peers"`
-	// Ready are the peers that answer checks, and CheckedBy those that have
+	// Ready are the peers that answer checks, CheckedBy those that have
 	// measured the network to this unit.
 	Ready     []string `json:"ready"`
 	CheckedBy []string `json:"checked-by"`
@@ -166,12 +170,10 @@ func (m *charm) info(ctx context.Context, h *reactive.Hook, _ struct{}) (machine
 	if r.Peers, err = all.Nodes(ctx); err != nil {
 		return r, err
 	}
-	ready, err := all.ReadyIperfServers(ctx)
-	if err != nil {
-		return r, err
-	}
-	for _, n := range ready {
-		r.Ready = append(r.Ready, n.Unit)
+	for _, n := range r.Peers {
+		if n.Port != 0 {
+			r.Ready = append(r.Ready, n.Unit)
+		}
 	}
 	if r.CheckedBy, err = all.CheckedBy(ctx, h.Unit()); err != nil {
 		return r, err

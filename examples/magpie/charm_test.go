@@ -184,8 +184,27 @@ type field struct {
 	network *netchecktest.Network
 }
 
+// settle runs all hooks there are, of different units at the same time.
 func (f field) settle(t *testing.T) {
 	t.Helper()
+	for {
+		var running []*jujusim.Running
+		for h, ok := f.Next(); ok; h, ok = f.Next() {
+			r, err := f.Start(t.Context(), h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = append(running, r)
+		}
+		if len(running) == 0 {
+			break
+		}
+		for _, r := range running {
+			if _, err := r.Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	if err := f.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +327,7 @@ func TestThreeUnits(t *testing.T) {
 		},
 		{
 			"packet loss", func() { second.LoseOneIn(t, 5) }, mend,
-			[]want{of("magpie/1", "of 40 packets lost", "of 40 pings lost"), of("magpie/0 magpie/2", "of 40 packets lost"), of("magpie/1", "of 40 packets lost")},
+			[]want{of("magpie/1", "8 of 40 packets lost", "8 of 40 pings lost"), of("magpie/0 magpie/2", "8 of 40 packets lost", "8 of 40 pings lost"), of("magpie/1", "8 of 40 packets lost", "8 of 40 pings lost")},
 		},
 		{
 			"blocked port", func() { second.Block(t, "tcp", 7117) }, mend,
@@ -449,6 +468,7 @@ func TestFiles(t *testing.T) {
 	tests := map[string]any{
 		"ping_tries": 0, "ping_interval": -1.0, "max_loss": 101.0, "required_mtu": 68, "min_speed": "fast", "network": "x",
 		"port": 0, "metrics_port": 7117, "iperf_streams": 17, "dns_tries": 0, "total_timeout": 0.0, "check_timeout": 1e9,
+		"iperf_duration": 21.0, "service_manager": "upstart", "allowed_networks": "10.0.0.0/8, x",
 	}
 	for option, value := range tests {
 		was := config[option]

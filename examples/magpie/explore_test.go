@@ -18,11 +18,11 @@ import (
 // outlives a hook that is killed.
 type quietResponder struct{ path string }
 
-func newQuietResponder(_, _, charmDir string) (service, error) {
-	return quietResponder{filepath.Join(charmDir, "responder-runs")}, nil
+func newQuietResponder(_, charmDir string) responder {
+	return quietResponder{filepath.Join(charmDir, "responder-runs")}
 }
 
-func (r quietResponder) ensure(_ context.Context, config responderConfig) error {
+func (r quietResponder) ensure(_ context.Context, _ string, config responderConfig) error {
 	return os.WriteFile(r.path, []byte(config.String()), 0o600)
 }
 
@@ -46,7 +46,7 @@ func TestManyOrders(t *testing.T) {
 	}
 	magpie := jujusim.Charm{
 		Files: os.DirFS("."),
-		Run:   reactive.Program(func() *reactive.Charm { return newWith(options{service: newQuietResponder}) }),
+		Run:   reactive.Program(func() *reactive.Charm { return newWith(options{responder: newQuietResponder}) }),
 	}
 	config := map[string]any{
 		"check_icmp": false, "check_tcp": false, "check_udp": false, "check_mtu": false, "check_dns": false,

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/google/renameio/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -34,7 +35,7 @@ func respond(ctx context.Context, path string) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	group, ctx := errgroup.WithContext(ctx)
-	running, err := netcheck.Responder{Addresses: config.Addresses, Port: uint16(config.Port)}.Start(ctx)
+	running, err := netcheck.Responder{Addresses: config.Addresses, Port: uint16(config.Port), Allow: config.Allow, Logger: log}.Start(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,6 +69,10 @@ func respond(ctx context.Context, path string) error {
 			return fmt.Errorf("cannot write the PID file: %w", err)
 		}
 		group.Go(func() error { return untilReplaced(ctx, config.PidFile, mine) })
+	}
+	// Whoever started it as a service of systemd waits for this.
+	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
+		return fmt.Errorf("cannot tell systemd that the responder is ready: %w", err)
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, errReplaced) {
 		return err

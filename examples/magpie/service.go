@@ -25,6 +25,8 @@ type responderConfig struct {
 	Addresses   []netip.Addr `json:"addresses"`
 	Port        int          `json:"port"`
 	MetricsPort int          `json:"metrics_port"`
+	// Allow are the networks whose checks are answered; none means all.
+	Allow []netip.Prefix `json:"allow,omitempty"`
 	// Report is the file whose results are served as metrics.
 	Report string `json:"report"`
 	// PidFile, if there is one, ends the responder when it is gone or names
@@ -34,31 +36,51 @@ type responderConfig struct {
 	Program string `json:"program"`
 }
 
-// A service keeps the responder running after the hook.
-type service interface {
-	// ensure makes the responder run with a configuration. It does nothing if
-	// it does already.
-	ensure(ctx context.Context, config responderConfig) error
-	// remove ends the responder for good.
+// A responder is the responder as a hook sees it.
+type responder interface {
+	// ensure makes it run under a manager, with a configuration. It does nothing
+	// if it does already.
+	ensure(ctx context.Context, manager string, config responderConfig) error
+	// remove ends it for good.
 	remove(ctx context.Context) error
 }
 
-func newService(manager, unit, charmDir string) (service, error) {
-	name := "magpie-responder-" + strings.ReplaceAll(unit, "/", "-")
-	configPath := filepath.Join(charmDir, "responder.json")
-	switch manager {
-	case "auto":
-		// As sd_booted(3) has it.
-		if _, err := os.Lstat("/run/systemd/system"); err != nil {
-			return process{dir: charmDir, config: configPath}, nil
-		}
-		return systemd{name: name, config: configPath, units: systemdUnits, systemctl: "systemctl"}, nil
-	case "systemd":
-		return systemd{name: name, config: configPath, units: systemdUnits, systemctl: "systemctl"}, nil
-	case "process":
-		return process{dir: charmDir, config: configPath}, nil
+// managers are what can run the responder after the hook. Only one of them does.
+type managers struct {
+	systemd systemd
+	process process
+}
+
+func newManagers(unit, charmDir string) responder {
+	config := filepath.Join(charmDir, "responder.json")
+	return managers{
+		systemd{name: "magpie-responder-" + strings.ReplaceAll(unit, "/", "-"), config: config, units: systemdUnits, systemctl: "systemctl"},
+		process{dir: charmDir, config: config},
 	}
-	return nil, fmt.Errorf("option service_manager: %q is not auto, systemd or process", manager)
+}
+
+func (m managers) ensure(ctx context.Context, manager string, config responderConfig) error {
+	if manager == "auto" {
+		manager = "process"
+		// As sd_booted(3) has it.
+		if _, err := os.Lstat("/run/systemd/system"); err == nil {
+			manager = "systemd"
+		}
+	}
+	if manager == "systemd" {
+		if err := m.process.remove(ctx); err != nil {
+			return err
+		}
+		return m.systemd.ensure(ctx, config)
+	}
+	if err := m.systemd.remove(ctx); err != nil {
+		return err
+	}
+	return m.process.ensure(ctx, config)
+}
+
+func (m managers) remove(ctx context.Context) error {
+	return errors.Join(m.systemd.remove(ctx), m.process.remove(ctx))
 }
 
 // fingerprint identifies the content of a program without reading all of it.
@@ -124,6 +146,7 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
+Type=notify
 ExecStart=` + quote(program) + ` responder ` + quote(s.config) + `
 Restart=always
 RestartSec=2
@@ -270,5 +293,15 @@ func (p process) remove(ctx context.Context) error {
 // String describes the configuration in short.
 func (c responderConfig) String() string {
 	sum := sha256.Sum256([]byte(c.Program))
-	return fmt.Sprintf("addresses %v, port %d, metrics port %d, program %x", c.Addresses, c.Port, c.MetricsPort, sum[:4])
+	return fmt.Sprintf("addresses %v, port %d, metrics port %d, for %v, program %x", c.Addresses, c.Port, c.MetricsPort, c.Allow, sum[:4])
+}
+
+// own returns the path of this program.
+func own() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("cannot find this program: %w", err)
+	}
+	// Linux says so of a program that was replaced since it started.
+	return strings.TrimSuffix(path, " (deleted)"), nil
 }

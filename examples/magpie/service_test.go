@@ -117,6 +117,47 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// TestManagers changes what runs the responder: the former no longer does.
+func TestManagers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	journal := filepath.Join(dir, "journal")
+	systemctl := filepath.Join(dir, "systemctl")
+	if err := os.WriteFile(systemctl, []byte("#!/bin/sh\necho \"$@\" >> '"+journal+"'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	m := managers{
+		systemd{name: "magpie-responder", config: filepath.Join(dir, "responder.json"), units: dir, systemctl: systemctl},
+		process{dir: dir, config: filepath.Join(dir, "responder.json")},
+	}
+	t.Cleanup(func() { _ = m.remove(context.Background()) })
+	config := responderConfig{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Port: port}
+	enabled := func() bool {
+		_, err := os.Stat(m.systemd.unitFile())
+		return err == nil
+	}
+	for _, step := range []struct {
+		manager            string
+		enabled, isProcess bool
+	}{{"process", false, true}, {"systemd", true, false}, {"process", false, true}} {
+		if err := m.ensure(t.Context(), step.manager, config); err != nil {
+			t.Fatalf("%s: %v", step.manager, err)
+		}
+		if enabled() != step.enabled || (m.process.running() != 0) != step.isProcess {
+			t.Errorf("%s: systemd %t, process %d", step.manager, enabled(), m.process.running())
+		}
+	}
+	if err := m.remove(t.Context()); err != nil || enabled() || m.process.running() != 0 {
+		t.Errorf("removed, but systemd %t, process %d, %v", enabled(), m.process.running(), err)
+	}
+}
+
 // TestProcessCannotStart sees that what keeps the responder from serving is
 // said.
 func TestProcessCannotStart(t *testing.T) {
@@ -133,8 +174,5 @@ func TestProcessCannotStart(t *testing.T) {
 	}
 	if err := p.remove(t.Context()); err != nil {
 		t.Error(err)
-	}
-	if _, err := newService("upstart", "magpie/0", dir); err == nil || !strings.Contains(err.Error(), `"upstart"`) {
-		t.Errorf("error %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,9 +43,11 @@ type settings struct {
 	Network        string  `json:"network"`
 	Port           int     `json:"port"`
 	MetricsPort    int     `json:"metrics_port"`
+	Allowed        string  `json:"allowed_networks"`
 	ServiceManager string  `json:"service_manager"`
 
-	network netip.Prefix // invalid if there is none
+	network netip.Prefix   // invalid if there is none
+	allowed []netip.Prefix // none is all
 	speed   speed
 }
 
@@ -86,6 +89,10 @@ func newSettings(config map[string]any) (settings, error) {
 		return bad("max_loss", s.MaxLoss, "a percentage")
 	case s.RequiredMTU != 0 && (s.RequiredMTU < 576 || s.RequiredMTU > 65535):
 		return bad("required_mtu", s.RequiredMTU, "0 or between 576 and 65535")
+	case s.IperfDuration > 20:
+		return bad("iperf_duration", s.IperfDuration, "a number of seconds up to 20")
+	case !slices.Contains([]string{"auto", "systemd", "process"}, s.ServiceManager):
+		return bad("service_manager", strconv.Quote(s.ServiceManager), "auto, systemd or process")
 	case s.IperfStreams < 0 || s.IperfStreams > 16:
 		return bad("iperf_streams", s.IperfStreams, "between 0 and 16")
 	case s.Port < 1 || s.Port > 65535:
@@ -97,6 +104,13 @@ func newSettings(config map[string]any) (settings, error) {
 		if s.network, err = magpie.ParseNetwork(s.Network); err != nil {
 			return s, fmt.Errorf("option network: %w", err)
 		}
+	}
+	for _, text := range list(s.Allowed) {
+		p, err := magpie.ParseNetwork(text)
+		if err != nil {
+			return s, fmt.Errorf("option allowed_networks: %w", err)
+		}
+		s.allowed = append(s.allowed, p)
 	}
 	if s.speed, err = parseSpeed(s.MinSpeed); err != nil {
 		return s, fmt.Errorf("option min_speed: %w", err)
@@ -111,19 +125,21 @@ func list(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// suite returns the checks that are configured.
+// suite returns the checks that are configured. What a check takes if all is well
+// does not count for its timeout.
 func (s settings) suite() netcheck.Suite {
 	var suite netcheck.Suite
 	budget := seconds(s.CheckTimeout)
+	pinging := budget + seconds(float64(s.PingTries)*s.PingInterval+s.PingTimeout)
 	loss := s.MaxLoss / 100
 	if s.CheckICMP {
-		suite.ICMP = &netcheck.ICMP{Count: s.PingTries, Interval: seconds(s.PingInterval), Wait: seconds(s.PingTimeout), MaxLoss: loss, Budget: budget}
+		suite.ICMP = &netcheck.ICMP{Count: s.PingTries, Interval: seconds(s.PingInterval), Wait: seconds(s.PingTimeout), MaxLoss: loss, Budget: pinging}
 	}
 	if s.CheckTCP {
 		suite.TCP = &netcheck.TCP{Budget: budget}
 	}
 	if s.CheckUDP {
-		suite.UDP = &netcheck.UDP{Count: s.PingTries, Interval: seconds(s.PingInterval), Wait: seconds(s.PingTimeout), MaxLoss: loss, Budget: budget}
+		suite.UDP = &netcheck.UDP{Count: s.PingTries, Interval: seconds(s.PingInterval), Wait: seconds(s.PingTimeout), MaxLoss: loss, Budget: pinging}
 	}
 	if s.CheckMTU {
 		suite.MTU = &netcheck.MTU{Required: s.RequiredMTU, Budget: budget}
@@ -132,7 +148,10 @@ func (s settings) suite() netcheck.Suite {
 		suite.DNS = &netcheck.DNS{Servers: list(s.DNSServer), Tries: s.DNSTries, Timeout: seconds(s.DNSTime), Budget: budget}
 	}
 	if s.CheckIperf {
-		suite.Throughput = &netcheck.Throughput{Streams: s.IperfStreams, Duration: seconds(s.IperfDuration), Budget: budget}
+		suite.Throughput = &netcheck.Throughput{
+			Streams: s.IperfStreams, Duration: seconds(s.IperfDuration), Minimum: s.speed.bits, MinimumShare: s.speed.share,
+			Budget: budget + seconds(s.IperfDuration),
+		}
 	}
 	if s.CheckHostname {
 		suite.Hostname = &netcheck.Hostname{Budget: budget}
@@ -164,23 +183,4 @@ func parseSpeed(text string) (speed, error) {
 		return speed{share: v / 100}, nil
 	}
 	return speed{bits: v * 1e6}, nil
-}
-
-// minimum returns the least throughput to a peer, in bit/s.
-func (s settings) minimum(peer netip.Addr) (float64, error) {
-	if s.speed.share == 0 {
-		return s.speed.bits, nil
-	}
-	ifi, err := netcheck.InterfaceTo(peer)
-	if err != nil {
-		return 0, fmt.Errorf("option min_speed: cannot tell the interface to %s: %w", peer, err)
-	}
-	link, err := netcheck.ReadLink(netcheck.Sysfs, ifi.Name)
-	if err != nil {
-		return 0, fmt.Errorf("option min_speed: %w", err)
-	}
-	if link.SpeedMbit == 0 {
-		return 0, fmt.Errorf("option min_speed: %s, but the speed of %s is not known", s.MinSpeed, ifi.Name)
-	}
-	return s.speed.share * float64(link.SpeedMbit) * 1e6, nil
 }

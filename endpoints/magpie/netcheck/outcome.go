@@ -27,6 +27,14 @@ type Peer struct {
 	Port uint16 `json:"port,omitempty"`
 }
 
+// PeerAt returns the peer at an address, which may be the name of a host.
+func PeerAt(name, address string, port uint16) Peer {
+	if addr, err := netip.ParseAddr(address); err == nil {
+		return Peer{Name: name, Addr: addr, Port: port}
+	}
+	return Peer{Name: name, Host: address, Port: port}
+}
+
 // AddrPort returns the address of the peer's responder.
 func (p Peer) AddrPort() netip.AddrPort {
 	port := p.Port
