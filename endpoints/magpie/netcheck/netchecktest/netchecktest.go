@@ -133,9 +133,9 @@ func (h *Host) Unplug(t testing.TB) {
 
 // LoseOneIn drops every nth packet that arrives at the host. It is not left to
 // chance, so that no test passes or fails by luck: of the requests of each
-// protocol from each other host every nth is lost, and so of the answers, whatever
-// else arrives between them. (An answer is what comes from a port below 32768,
-// where those of clients begin.)
+// protocol from each other host every nth is lost, and so of the answers, and of
+// those of DNS, whatever else arrives between them. (An answer is what comes from
+// a port below 32768, where those of clients begin.)
 func (h *Host) LoseOneIn(t testing.TB, n int) {
 	t.Helper()
 	var rules []string
@@ -147,7 +147,7 @@ func (h *Host) LoseOneIn(t testing.TB, n int) {
 			for _, packets := range []string{
 				// Without neighbour discovery IPv6 would stop altogether.
 				"icmp type echo-request", "icmp type echo-reply", "icmpv6 type echo-request", "icmpv6 type echo-reply",
-				"udp sport >= 32768", "udp sport < 32768", "tcp sport >= 32768", "tcp sport < 32768",
+				"udp sport >= 32768", "udp sport 53", "udp sport != { 53, 32768-65535 }", "tcp sport >= 32768", "tcp sport < 32768",
 			} {
 				rules = append(rules, fmt.Sprintf("%s %s numgen inc mod %d 0 drop", source, packets, n))
 			}
