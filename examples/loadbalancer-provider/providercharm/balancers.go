@@ -112,6 +112,14 @@ func (b *balancers) resume(ctx context.Context) error {
 		return err
 	}
 	for _, run := range runs {
+		if run.Err != nil {
+			// What it has done the driver knows; what is missing is made anew.
+			b.log.Error("a change that an earlier hook began is given up", "run", run.Name, "reason", run.Err.Error())
+			if err := unlocked(ctx, func() error { return b.runner.Forget(run.Name) }); err != nil {
+				return err
+			}
+			continue
+		}
 		f := b.flow(run.Name)
 		if f == nil {
 			continue
@@ -240,6 +248,24 @@ func (b *balancers) remove(ctx context.Context, d *converge.Distributor) error {
 		return fmt.Errorf("cannot remove load balancer %s: %w", id, err)
 	}
 	return nil
+}
+
+// removeAll takes every load balancer away, and ends what served them.
+func (b *balancers) removeAll(ctx context.Context) error {
+	if err := b.resume(ctx); err != nil {
+		return err
+	}
+	state, err := b.driver.State(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range state.Sorted() {
+		err = errors.Join(err, b.remove(ctx, d))
+	}
+	if err != nil {
+		return err
+	}
+	return b.driver.Stop(ctx)
 }
 
 // draining counts the backends whose connections are being waited for.

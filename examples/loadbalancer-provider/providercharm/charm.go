@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -60,6 +61,7 @@ type provider struct {
 
 	// What the hook found.
 	made, refused, draining int
+	failed                  []error
 }
 
 type config struct {
@@ -105,33 +107,73 @@ func (p *provider) open(ctx context.Context, h *reactive.Hook) (*balancers, conf
 	if err != nil {
 		return nil, c, nil, err
 	}
-	dir := h.Path("loadbalancers")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, c, nil, fmt.Errorf("cannot keep load balancers: %w", err)
+	b, err := p.madeBy(h, c, at)
+	return b, c, at, err
+}
+
+// dir is where this unit keeps what it makes: a directory for each driver, and
+// the journals.
+func dir(h *reactive.Hook) string { return h.Path("loadbalancers") }
+
+const journals = "journals"
+
+// madeBy returns what load balancers are made with by the driver that c names.
+func (p *provider) madeBy(h *reactive.Hook, c config, at addresses) (*balancers, error) {
+	if err := os.MkdirAll(dir(h), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot keep load balancers: %w", err)
 	}
 	var driver Driver
+	var err error
 	if p.options.Driver != nil {
-		driver, err = p.options.Driver(c.Driver, filepath.Join(dir, c.Driver))
+		driver, err = p.options.Driver(c.Driver, filepath.Join(dir(h), c.Driver))
 	} else {
-		driver, err = openDriver(h, c, dir, at)
+		driver, err = openDriver(h, c, dir(h), at)
 	}
 	if err != nil {
-		return nil, c, nil, reactive.Blocked(err.Error())
+		return nil, reactive.Blocked(err.Error())
 	}
 	return &balancers{
 		driver:       driver,
-		runner:       &flow.Runner{Dir: filepath.Join(dir, "journals"), Listener: p.options.Listener},
+		runner:       &flow.Runner{Dir: filepath.Join(dir(h), journals), Listener: p.options.Listener},
 		drainTimeout: time.Duration(c.DrainTimeout) * time.Second,
 		log:          h.Log(),
-	}, c, at, nil
+	}, nil
+}
+
+// retire takes away all that was made by drivers other than keep, which the
+// configuration named before.
+func (p *provider) retire(ctx context.Context, h *reactive.Hook, c config, keep string) error {
+	entries, err := os.ReadDir(dir(h))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot find what was made before: %w", err)
+	}
+	for _, entry := range entries {
+		if c.Driver = entry.Name(); c.Driver == keep || c.Driver == journals {
+			continue
+		}
+		b, err := p.madeBy(h, c, nil)
+		if err != nil {
+			return err
+		}
+		if err := b.removeAll(ctx); err != nil {
+			return fmt.Errorf("cannot take away what was made by %s: %w", c.Driver, err)
+		}
+		if err := os.RemoveAll(filepath.Join(dir(h), c.Driver)); err != nil {
+			return fmt.Errorf("cannot take away what was made by %s: %w", c.Driver, err)
+		}
+	}
+	return nil
 }
 
 // serve brings the load balancers in line with the requests, and answers them.
 // It begins with removing what nobody wants: its ports may be wanted by others.
 func (p *provider) serve(ctx context.Context, h *reactive.Hook) error {
-	p.made, p.refused, p.draining = 0, 0, 0
+	p.made, p.refused, p.draining, p.failed = 0, 0, 0, nil
 	b, c, at, err := p.open(ctx, h)
 	if err != nil {
+		return err
+	}
+	if err := p.retire(ctx, h, c, c.Driver); err != nil {
 		return err
 	}
 	// Other units than the leader make load balancers too, so they need to know.
@@ -264,7 +306,11 @@ func (p *provider) respond(ctx context.Context, h *reactive.Hook, leader *reacti
 	p.made++
 	if err := r.Err(); err != nil {
 		p.made--
-		p.refused++
+		if r.Fields().Error == loadbalancer.Unsupported {
+			p.refused++
+		} else {
+			p.failed = append(p.failed, err)
+		}
 		h.Log().Warn("a request is not fulfilled", "relation", in.Relation().ID(), "request", in.Request, "reason", err.Error())
 	}
 	if leader == nil {
@@ -276,25 +322,12 @@ func (p *provider) respond(ctx context.Context, h *reactive.Hook, leader *reacti
 // stop takes everything away when the unit is removed.
 func (p *provider) stop(ctx context.Context, h *reactive.Hook) error {
 	h.Set(p.stopped)
-	b, _, _, err := p.open(ctx, h)
+	c, err := reactive.DecodeConfig[config](ctx, h)
 	if err != nil {
-		return err
-	}
-	if err := b.resume(ctx); err != nil {
-		return err
-	}
-	state, err := b.driver.State(ctx)
-	if err != nil {
-		return err
-	}
-	for _, d := range state.Sorted() {
-		err = errors.Join(err, b.remove(ctx, d))
-	}
-	if err != nil || !h.IsSet(p.serving) {
 		return err
 	}
 	h.Clear(p.serving)
-	return b.driver.Stop(ctx)
+	return p.retire(ctx, h, c, "")
 }
 
 func (p *provider) status(ctx context.Context, h *reactive.Hook) (reactive.Status, error) {
@@ -308,6 +341,10 @@ func (p *provider) status(ctx context.Context, h *reactive.Hook) (reactive.Statu
 	}
 	if p.draining > 0 {
 		text += fmt.Sprintf(", %d backends draining", p.draining)
+	}
+	if len(p.failed) > 0 {
+		// The consumer has done nothing wrong: it is for the operator of this charm.
+		return reactive.BlockedStatus(fmt.Sprintf("%s, %d failed: %v", text, len(p.failed), p.failed[0])), nil
 	}
 	return reactive.Active(text), nil
 }

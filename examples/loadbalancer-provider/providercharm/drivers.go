@@ -52,10 +52,10 @@ type haproxyDriver struct {
 	options haproxy.Options
 }
 
-// Stop ends HAProxy. Launch finds the one that runs.
+// Stop ends HAProxy, if it runs.
 func (d haproxyDriver) Stop(ctx context.Context) error {
-	p, err := haproxy.Launch(ctx, d.options)
-	if err != nil {
+	p, err := haproxy.Running(ctx, d.options)
+	if err != nil || p == nil {
 		return err
 	}
 	return p.Stop()

@@ -17,24 +17,31 @@ import (
 // examples. It outlives the process that launched it.
 type Process struct{ pid int }
 
+// Running returns the HAProxy that was launched for a driver of the same options,
+// or nil if none runs.
+func Running(ctx context.Context, o Options) (*Process, error) {
+	o = o.withDefaults()
+	b := &backend{o: o, master: socket{o.MasterSocket}}
+	if _, err := b.status(ctx); err != nil {
+		return nil, ctx.Err()
+	}
+	pid, err := b.launched()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the running HAProxy: %w", err)
+	}
+	return &Process{pid}, nil
+}
+
 // Launch starts an HAProxy master for a driver of the same options, unless one
 // runs already, with the configuration that is there or an empty one. Its output
 // goes to haproxy.log in the driver's directory.
 func Launch(ctx context.Context, o Options) (*Process, error) {
+	if p, err := Running(ctx, o); p != nil || err != nil {
+		return p, err
+	}
 	o = o.withDefaults()
 	b := &backend{o: o, master: socket{o.MasterSocket}}
 	pidFile := b.pidFile()
-	if _, err := b.status(ctx); err == nil {
-		text, err := os.ReadFile(pidFile)
-		if err != nil {
-			return nil, fmt.Errorf("cannot find the running HAProxy: %w", err)
-		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err != nil {
-			return nil, fmt.Errorf("cannot find the running HAProxy: %w", err)
-		}
-		return &Process{pid}, nil
-	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot start HAProxy: %w", err)
 	}
@@ -75,13 +82,19 @@ func Launch(ctx context.Context, o Options) (*Process, error) {
 
 func (b *backend) pidFile() string { return b.path("haproxy.pid") }
 
-// alive reports whether a master that was launched may be running.
-func (b *backend) alive() bool {
+// launched returns the master that was launched last.
+func (b *backend) launched() (pid int, err error) {
 	text, err := os.ReadFile(b.pidFile())
 	if err != nil {
-		return true // a service manager's, which nothing is known of
+		return 0, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+// alive reports whether a master that was launched may be running. Of one that a
+// service manager runs nothing is known.
+func (b *backend) alive() bool {
+	pid, err := b.launched()
 	return err != nil || (&Process{pid}).alive()
 }
 
