@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/charmed-go/charms/internal/canonicaljson"
 )
@@ -40,18 +41,23 @@ func Succeed(address string) Response {
 }
 
 // Reject answers that something in the request is not supported: what, by
-// field. Name all fields at once.
+// field. Name all fields at once. What is no field of a request stands in the
+// message.
 func Reject(unsupported map[Field]string) Response {
 	r := Response{ResponseFields{Error: Unsupported, ErrorFields: make(map[Field]any)}}
-	for field, text := range unsupported {
+	var others []string
+	for _, field := range slices.Sorted(maps.Keys(unsupported)) {
 		if slices.Contains(requestFields(), field) {
-			r.fields.ErrorFields[field] = text
+			r.fields.ErrorFields[field] = unsupported[field]
 		} else {
-			r.fields.ErrorMessage = new(string(field) + ": " + text)
+			others = append(others, string(field)+": "+unsupported[field])
 		}
 	}
 	if len(unsupported) == 0 {
-		r.fields.ErrorMessage = new("the request is not supported")
+		others = []string{"the request is not supported"}
+	}
+	if len(others) > 0 {
+		r.fields.ErrorMessage = new(strings.Join(others, "; "))
 	}
 	return r
 }

@@ -97,20 +97,21 @@ func translate(ctx context.Context, in *loadbalancer.Incoming, at addresses, c d
 			w.Amphorae = append(w.Amphorae, amphora)
 		}
 	}
+	cert, key := "", []byte(nil)
+	if in.TLSCert != nil {
+		cert = *in.TLSCert
+	}
+	if in.TLSKey != nil {
+		key = []byte(in.TLSKey.Reveal())
+	}
 	if in.TLSTermination {
-		w.VIP.TLS = &distributor.TLS{}
-		if in.TLSCert != nil {
-			w.VIP.TLS.Certificate = *in.TLSCert
-		}
-		if in.TLSKey != nil {
-			w.VIP.TLS.Key = flow.NewSecret([]byte(in.TLSKey.Reveal()))
-		}
+		w.VIP.TLS = &distributor.TLS{Certificate: cert, Key: flow.NewSecret(key)}
 	} else {
 		// Nothing that is asked for is passed over in silence.
-		if in.TLSCert != nil {
+		if cert != "" {
 			wrong(loadbalancer.FieldTLSCert, "there is no use for it without tls_termination")
 		}
-		if in.TLSKey != nil {
+		if len(key) > 0 {
 			wrong(loadbalancer.FieldTLSKey, "there is no use for it without tls_termination")
 		}
 	}
