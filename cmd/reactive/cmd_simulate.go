@@ -69,7 +69,8 @@ ends with .html, else as JSON, one hook a line. It holds no values of data.
   reactive simulate bundle.yaml --trace shop.html
 
 Charms run as you, not as root, in directories of their own; but a charm that
-installs packages will try to. The exit code is 1 if a hook fails or runs end
+installs packages will try to. What they leave running ends with the model. The
+exit code is 1 if a hook fails or runs end
 in different states.`,
 		setup: func(fs *flag.FlagSet) func(context.Context, streams, []string) error {
 			var sim simulation
@@ -84,6 +85,9 @@ in different states.`,
 			return func(ctx context.Context, s streams, args []string) error {
 				if len(args) != 1 {
 					return usagef("takes one bundle file")
+				}
+				if sim.explore < 0 {
+					return usagef("--explore takes how many orders to run, not %d", sim.explore)
 				}
 				if sim.explore > 0 && sim.trace != "" {
 					return usagef("traces one run; leave out --explore, and give the run's --seed")
@@ -114,11 +118,26 @@ func (sim simulation) run(ctx context.Context, s streams, path string) (err erro
 	if err != nil {
 		return err
 	}
+	if err := simulate.Adopt(); err != nil {
+		return err
+	}
 	opts := jujusim.Options{Seed: sim.seed, Version: sim.juju, Kubernetes: b.Kubernetes, ToolsDir: tools, Name: b.Name}
 	if sim.explore > 0 {
 		return sim.runMany(ctx, s, scenario, opts)
 	}
 	return sim.runOnce(ctx, s, scenario, opts)
+}
+
+// endLeftovers ends what charms left running, and says how many processes, with
+// those ended before.
+func endLeftovers(s streams, before int) {
+	switch n := before + simulate.EndLeftovers(true); n {
+	case 0:
+	case 1:
+		fmt.Fprintln(s.stdout, "One process that a charm left running was ended.")
+	default:
+		fmt.Fprintf(s.stdout, "%d processes that charms left running were ended.\n", n)
+	}
 }
 
 // hookTools makes this program the hook tools of charms that execute them.
@@ -140,6 +159,13 @@ func runAsHookTool(args []string) (code int, ok bool) {
 }
 
 func (sim simulation) runOnce(ctx context.Context, s streams, scenario *simulate.Scenario, opts jujusim.Options) (err error) {
+	trace, err := sim.openTrace()
+	if err != nil {
+		return err
+	}
+	if trace != nil {
+		defer func() { err = errors.Join(err, trace.Close()) }()
+	}
 	tracer := new(simulate.Tracer)
 	screen := newScreen(s, sim)
 	opts.OnEvent = func(e jujusim.Event) {
@@ -150,7 +176,10 @@ func (sim simulation) runOnce(ctx context.Context, s streams, scenario *simulate
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.Close()) }()
+	defer func() {
+		err = errors.Join(err, m.Close())
+		endLeftovers(s, 0)
+	}()
 	screen.model = m
 	start := time.Now()
 	for _, step := range scenario.Steps() {
@@ -163,8 +192,8 @@ func (sim simulation) runOnce(ctx context.Context, s streams, scenario *simulate
 	screen.clear()
 	fmt.Fprint(s.stdout, m.Status())
 	fmt.Fprintln(s.stdout, summary(tracer.Hooks(), time.Since(start)))
-	if sim.trace != "" {
-		if err := writeTrace(ctx, sim, scenario, tracer, opts); err != nil {
+	if trace != nil {
+		if err := sim.writeTrace(ctx, trace, scenario, tracer, opts); err != nil {
 			return err
 		}
 		fmt.Fprintf(s.stdout, "The trace is in %s.\n", sim.trace)
@@ -190,21 +219,28 @@ func summary(hooks []picture.Hook, took time.Duration) string {
 	return fmt.Sprintf("\n%d hooks, %d hook tools and %.1f kB through them, in %.1f s.", len(hooks), calls, float64(bytes)/1e3, took.Seconds())
 }
 
-func writeTrace(ctx context.Context, sim simulation, scenario *simulate.Scenario, tracer *simulate.Tracer, opts jujusim.Options) error {
+// openTrace opens the file of the trace before anything runs, so that a place
+// that cannot be written to is told at once; it is nil if no trace is wanted.
+func (sim simulation) openTrace() (*os.File, error) {
+	if sim.trace == "" {
+		return nil, nil
+	}
 	f, err := os.OpenFile(sim.trace, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
-		return fmt.Errorf("cannot write the trace: %w", err)
+		return nil, fmt.Errorf("cannot write the trace: %w", err)
 	}
-	if strings.HasSuffix(sim.trace, ".html") {
-		title := fmt.Sprintf("Simulated model, seed %d", sim.seed)
-		if opts.Name != "" {
-			title = fmt.Sprintf("%s, seed %d", opts.Name, sim.seed)
-		}
-		err = picture.Write(f, picture.Page{Title: title, Hooks: tracer.Hooks(), Graphs: scenario.Graphs(ctx)})
-	} else {
-		err = tracer.WriteLines(f)
+	return f, nil
+}
+
+func (sim simulation) writeTrace(ctx context.Context, w io.Writer, scenario *simulate.Scenario, tracer *simulate.Tracer, opts jujusim.Options) error {
+	if !strings.HasSuffix(sim.trace, ".html") {
+		return tracer.WriteLines(w)
 	}
-	return errors.Join(err, f.Close())
+	title := fmt.Sprintf("Simulated model, seed %d", sim.seed)
+	if opts.Name != "" {
+		title = fmt.Sprintf("%s, seed %d", opts.Name, sim.seed)
+	}
+	return picture.Write(w, picture.Page{Title: title, Hooks: tracer.Hooks(), Graphs: scenario.Graphs(ctx)})
 }
 
 func (sim simulation) runMany(ctx context.Context, s streams, scenario *simulate.Scenario, opts jujusim.Options) error {
@@ -213,12 +249,14 @@ func (sim simulation) runMany(ctx context.Context, s streams, scenario *simulate
 		kill = -1
 	}
 	p := newProgress(s)
-	start, last := time.Now(), time.Time{}
+	start, last, ended := time.Now(), time.Time{}, 0
+	defer func() { endLeftovers(s, ended) }()
 	result, err := explore.Run(ctx, explore.Options{
 		Runs: sim.explore, Seed: sim.seed, Kill: kill, Workers: sim.workers, Sim: opts, Steps: scenario.Steps(),
 		Report: func(r explore.Progress) {
 			if time.Since(last) > 100*time.Millisecond {
 				last = time.Now()
+				ended += simulate.EndLeftovers(false)
 				p.line("%d of %d runs, %d hooks, %d killed", r.Runs, sim.explore, r.Hooks, r.Kills)
 			}
 		},
@@ -302,7 +340,7 @@ func (c *screen) fit(text string) string {
 	}
 	for i, line := range lines {
 		if r := []rune(line); len(r) >= width {
-			lines[i] = string(r[:width-1])
+			lines[i] = string(r[:width-2]) + "…"
 		}
 	}
 	return strings.Join(lines, "\n") + "\n"

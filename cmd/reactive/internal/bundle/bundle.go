@@ -6,8 +6,9 @@
 //		fmt.Println(a.Name, a.Charm, a.Units)
 //	}
 //
-// It reads what a simulated model can act on. Keys that only a cloud can act
-// on, such as constraints, are ignored.
+// It reads what a simulated model can act on. Keys of Juju's that only a cloud
+// can act on, such as constraints, are ignored; a key that Juju does not have is
+// an error, for it is most likely a misspelt one.
 package bundle
 
 import (
@@ -16,9 +17,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/charmed-go/charms/internal/commandline"
 )
 
 // A Bundle is what a bundle file says.
@@ -69,6 +73,33 @@ type application struct {
 	Trust     bool
 }
 
+// bundleKeys and applicationKeys are all that a bundle file may hold (Juju
+// documentation, "Bundle").
+var (
+	bundleKeys = []string{
+		"name", "bundle", "type", "description", "tags", "docs", "documentation", "website", "source", "issues", "assumes", "links", "title", "summary",
+		"series", "default-base", "applications", "services", "machines", "relations", "saas", "variables",
+	}
+	applicationKeys = []string{
+		"charm", "channel", "revision", "series", "base", "resources", "num_units", "scale", "to", "placement", "expose", "exposed-endpoints",
+		"options", "annotations", "constraints", "storage", "devices", "bindings", "plan", "trust", "offers",
+	}
+)
+
+// checkKeys says whether a map holds a key that there is not.
+func checkKeys(n *yaml.Node, known []string) error {
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i < len(n.Content); i += 2 {
+		// An anchor's place does not matter, and << is YAML's.
+		if key := n.Content[i].Value; !slices.Contains(known, key) && key != "<<" && !strings.HasPrefix(key, "x-") {
+			return fmt.Errorf("there is no key %q%s", key, commandline.DidYouMean(key, known))
+		}
+	}
+	return nil
+}
+
 // A list is a list of strings, or one string.
 type list []string
 
@@ -95,9 +126,18 @@ func Load(path string) (*Bundle, error) {
 }
 
 func parse(data []byte, dir string) (*Bundle, error) {
-	var f file
-	if err := yaml.Unmarshal(data, &f); err != nil {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
 		return nil, err
+	}
+	var f file
+	if len(doc.Content) > 0 {
+		if err := checkKeys(doc.Content[0], bundleKeys); err != nil {
+			return nil, err
+		}
+		if err := doc.Decode(&f); err != nil {
+			return nil, err
+		}
 	}
 	b := &Bundle{Name: f.Name}
 	switch f.Bundle {
@@ -120,7 +160,7 @@ func parse(data []byte, dir string) (*Bundle, error) {
 	for i := 0; i+1 < len(apps.Content); i += 2 {
 		a, err := parseApplication(apps.Content[i].Value, apps.Content[i+1], dir, b.Kubernetes)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: applications.%s.%w", apps.Content[i].Line, apps.Content[i].Value, err)
+			return nil, fmt.Errorf("line %d: applications.%s%w", apps.Content[i].Line, apps.Content[i].Value, err)
 		}
 		b.Applications = append(b.Applications, a)
 	}
@@ -136,26 +176,29 @@ func parse(data []byte, dir string) (*Bundle, error) {
 
 func parseApplication(name string, n *yaml.Node, dir string, kubernetes bool) (Application, error) {
 	a := Application{Name: name}
+	if err := checkKeys(n, applicationKeys); err != nil {
+		return a, fmt.Errorf(": %w", err)
+	}
 	var raw application
 	if err := n.Decode(&raw); err != nil {
-		return a, fmt.Errorf(" %w", err)
+		return a, fmt.Errorf(": %w", inWords(err))
 	}
 	switch {
 	case raw.Charm == "":
-		return a, errors.New("charm: is missing")
+		return a, errors.New(".charm: is missing")
 	case strings.HasPrefix(raw.Charm, "/"):
 		a.Charm = raw.Charm
 	case strings.HasPrefix(raw.Charm, "./") || strings.HasPrefix(raw.Charm, "../") || raw.Charm == ".":
 		a.Charm = filepath.Join(dir, raw.Charm)
 	default:
-		return a, fmt.Errorf("charm: %q is on Charmhub, where a simulation cannot go; give a path that begins with ./ or /", raw.Charm)
+		return a, fmt.Errorf(".charm: %q is on Charmhub, where a simulation cannot go; give a path that begins with ./ or /", raw.Charm)
 	}
 	for _, units := range []*int{raw.NumUnits, raw.Scale} {
 		if units == nil {
 			continue
 		}
 		if *units < 0 {
-			return a, fmt.Errorf("num_units: is %d", *units)
+			return a, fmt.Errorf(".num_units: is %d", *units)
 		}
 		a.Units = *units
 	}
@@ -173,11 +216,25 @@ func parseApplication(name string, n *yaml.Node, dir string, kubernetes bool) (A
 	for key, v := range raw.Options {
 		v, err := include(v, dir)
 		if err != nil {
-			return a, fmt.Errorf("options.%s: %w", key, err)
+			return a, fmt.Errorf(".options.%s: %w", key, err)
 		}
 		a.Config[key] = v
 	}
 	return a, nil
+}
+
+// inWords takes the heading and the line from a YAML mistake, which stands
+// behind a place already.
+func inWords(err error) error {
+	var e *yaml.TypeError
+	if !errors.As(err, &e) || len(e.Errors) == 0 {
+		return err
+	}
+	text := e.Errors[0]
+	if _, rest, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(text, "line ") {
+		text = rest
+	}
+	return errors.New(text)
 }
 
 // include reads the files that options may name.

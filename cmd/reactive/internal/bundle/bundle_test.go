@@ -74,6 +74,9 @@ func TestErrors(t *testing.T) {
 		{"kind", "bundle: cloud\napplications: {web: {charm: ./w}}\n", `"cloud" is no kind of bundle`},
 		{"relation", "applications: {web: {charm: ./w}}\nrelations: [[web]]\n", "an entry is a pair"},
 		{"include", "applications: {web: {charm: ./w, options: {a: include-file://nope}}}\n", "options.a: open"},
+		{"misspelt", "aplications: {web: {charm: ./w}}\n", `there is no key "aplications" (did you mean "applications"?)`},
+		{"misspelt in an application", "applications:\n  web: {charm: ./w, option: {port: 1}}\n", `line 2: applications.web: there is no key "option" (did you mean "options"?)`},
+		{"type", "applications:\n  web: {charm: ./w, num_units: two}\n", "line 2: applications.web: cannot unmarshal !!str `two` into int"},
 		{"offers", "saas: {x: {}}\napplications: {web: {charm: ./w}}\n", "saas: a simulated model has no offers"},
 	}
 	for _, tt := range tests {
