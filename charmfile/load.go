@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -152,15 +152,16 @@ func parseFile(file string, data []byte, parse func(node)) []error {
 	return r.errs
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
-
 // yamlError makes an Error of the YAML library's, which says the line in words.
 func yamlError(file string, err error) error {
-	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		line, _ := strconv.Atoi(m[1])
-		return &Error{File: file, Line: line, Reason: "is not YAML: " + m[2]}
+	e := &Error{File: file, Reason: "is not YAML: " + err.Error()}
+	if text, ok := strings.CutPrefix(err.Error(), "yaml: line "); ok {
+		number, reason, _ := strings.Cut(text, ": ")
+		if line, err := strconv.Atoi(number); err == nil {
+			e.Line, e.Reason = line, "is not YAML: "+reason
+		}
 	}
-	return &Error{File: file, Reason: "is not YAML: " + err.Error()}
+	return e
 }
 
 // setKey takes in one top-level key of charmcraft.yaml or metadata.yaml.
