@@ -2,10 +2,13 @@ package reactive
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/charmed-go/charms/flags"
 	"github.com/charmed-go/charms/internal/canonicaljson"
@@ -233,31 +236,41 @@ func (r *run) clearAutomatic() {
 }
 
 // DataChanged reports whether v differs from the value that was last given with
-// the same id, and remembers it. Values are compared as JSON (data_changed in
-// the reference). Like everything else it is only kept if the hook goes well.
-func (h *Hook) DataChanged(id string, v any) (bool, error) { return h.run.dataChanged(id, v, true) }
+// the same id, and remembers it. Values are compared as JSON, by the MD5 of their
+// text, or by the hash that newHash makes (data_changed in the reference, with its
+// hash_type): a charm that takes over from a Python charm gives the one that did
+// it there, such as [crypto/sha256.New]. Like everything else it is only kept if
+// the hook goes well. It fails if v cannot be encoded.
+func (h *Hook) DataChanged(id string, v any, newHash ...func() hash.Hash) (bool, error) {
+	key, sum, changed, err := h.run.dataChanged(id, v, newHash)
+	if err != nil || !changed {
+		return false, err
+	}
+	return true, h.run.data.Set(key, sum)
+}
 
 // IsDataChanged is DataChanged without remembering (is_data_changed in the
 // reference).
-func (h *Hook) IsDataChanged(id string, v any) (bool, error) { return h.run.dataChanged(id, v, false) }
+func (h *Hook) IsDataChanged(id string, v any, newHash ...func() hash.Hash) (bool, error) {
+	_, _, changed, err := h.run.dataChanged(id, v, newHash)
+	return changed, err
+}
 
-func (r *run) dataChanged(id string, v any, remember bool) (bool, error) {
+// dataChanged returns the hash of v, the key under which the last one is, and
+// whether they differ.
+func (r *run) dataChanged(id string, v any, newHash []func() hash.Hash) (key, sum string, changed bool, err error) {
 	text, err := canonicaljson.Encode(v)
 	if err != nil {
-		return false, fmt.Errorf("cannot compare the data %q: %w", id, err)
+		return "", "", false, fmt.Errorf("cannot compare the data %q: %w", id, err)
 	}
-	key, sum := "reactive.data_changed."+id, canonicaljson.Digest(text)
-	var was string
-	if _, err := r.data.Get(key, &was); err != nil {
-		return false, err
+	key, sum = "reactive.data_changed."+id, canonicaljson.Digest(text)
+	if len(newHash) > 0 {
+		h := newHash[0]()
+		h.Write([]byte(text))
+		sum = hex.EncodeToString(h.Sum(nil))
 	}
-	if was == sum {
-		return false, nil
-	}
-	if remember {
-		return true, r.data.Set(key, sum)
-	}
-	return true, nil
+	was, _ := r.data.Raw(key)
+	return key, sum, string(was) != strconv.Quote(sum), nil
 }
 
 // Data returns what the unit remembers, for a charm's own entries. Keys that

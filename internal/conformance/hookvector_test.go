@@ -404,6 +404,18 @@ func bookkeeping(key string) bool {
 	return false
 }
 
+// keep stores what the reference did in a hook of which nothing is kept here.
+func (r *hookRunner) keep(t testing.TB, want *vectorExpect) {
+	t.Helper()
+	changes := unitdata.Changes{Set: make(map[string]json.RawMessage), Delete: want.KVDel}
+	for key, v := range want.KVSet {
+		changes.Set[key] = json.RawMessage(mustEncode(t, v))
+	}
+	if err := r.store.Commit(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // compare holds the last dispatch against what the step expects. The content of
 // the state store before the step is before.
 func (r *hookRunner) compare(t testing.TB, n int, step *vectorStep, before map[string]json.RawMessage) {

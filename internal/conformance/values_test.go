@@ -1,16 +1,17 @@
 package conformance
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash"
 	"testing"
 
 	"github.com/charmed-go/charms/internal/canonicaljson"
+	"github.com/charmed-go/charms/reactive"
 )
 
 // fields is a JSON object of a vector. Its values are read with the methods,
@@ -135,29 +136,48 @@ func compareText(t *testing.T, text string, f fields) {
 	}
 }
 
+// runDataChanged lets a charm compare values in a hook.
 func runDataChanged(t *testing.T, f fields) {
 	hashes := map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New}
-	stored := map[string]any{}
-	for i, call := range f.objects("calls") {
-		v, err := canonicaljson.Decode(call.text("input"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := canonicaljson.Encode(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := hashes[call.text("hash_type")]()
-		h.Write([]byte(text))
-		sum, id := hex.EncodeToString(h.Sum(nil)), call.text("id")
-		if got, want := stored[id] != sum, call.flag("changed"); got != want {
-			t.Errorf("call %d: changed %v, want %v", i, got, want)
-		}
-		if call.flag("update") {
-			stored[id] = sum
-		}
-		if stored[id] != call["stored"] {
-			t.Errorf("call %d: stored %v, want %v", i, stored[id], call["stored"])
-		}
+	r := newHookRunner(t, []byte(`{"charm": {"unit": "local/0"}}`))
+	done := 0
+	r.run(t, &vectorStep{Hook: "update-status"}, func() *reactive.Charm {
+		charm := reactive.New("charm")
+		charm.HandleEvery("compare", func(_ context.Context, h *reactive.Hook) error {
+			for i, call := range f.objects("calls") {
+				v, err := canonicaljson.Decode(call.text("input"))
+				if err != nil {
+					return err
+				}
+				compare := h.IsDataChanged
+				if call.flag("update") {
+					compare = h.DataChanged
+				}
+				newHash := []func() hash.Hash{hashes[call.text("hash_type")]}
+				if call.text("hash_type") == "md5" && i%2 == 0 {
+					newHash = nil // it is the hash where none is given
+				}
+				changed, err := compare(call.text("id"), v, newHash...)
+				if err != nil {
+					return err
+				}
+				if want := call.flag("changed"); changed != want {
+					t.Errorf("call %d: changed %v, want %v", i, changed, want)
+				}
+				var stored any
+				if _, err := h.Data().Get("reactive.data_changed."+call.text("id"), &stored); err != nil {
+					return err
+				}
+				if stored != call["stored"] {
+					t.Errorf("call %d: stored %v, want %v", i, stored, call["stored"])
+				}
+				done++
+			}
+			return nil
+		})
+		return charm
+	})
+	if r.err != nil || done == 0 {
+		t.Fatalf("%d calls were made: %v", done, r.err)
 	}
 }
