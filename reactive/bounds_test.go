@@ -208,12 +208,23 @@ func TestPanicsAnywhere(t *testing.T) {
 				return nil
 			})
 		},
+		"wrong status of StatusFunc": func(c *reactive.Charm) {
+			c.StatusFunc(func(context.Context, *reactive.Hook) (reactive.Status, error) {
+				return reactive.Status{State: "fine"}, nil
+			})
+		},
+		"undeclared flag": func(c *reactive.Charm) {
+			c.HandleEvery("boom", func(_ context.Context, h *reactive.Hook) error {
+				h.Set(flags.Flag{})
+				return nil
+			})
+		},
 	} {
 		_, err := newBench(t).run(t, "update-status", build)
 		var panicked *reactive.PanicError
 		if !errors.As(err, &panicked) {
 			t.Errorf("%s: the error is %v", name, err)
-		} else if name != "wrong status" && !strings.Contains(err.Error(), "bounds_test.go:") {
+		} else if name != "wrong status of StatusFunc" && !strings.Contains(err.Error(), "bounds_test.go:") {
 			t.Errorf("%s: the error does not say where: %v", name, err)
 		}
 	}

@@ -302,47 +302,58 @@ func trace(_ context.Context, c *cli) error {
 }
 
 // Text returns the record for people: a line for the hook, then a line for each
-// handler that ran, with the flags it changed below it.
+// handler that ran, with the flags it changed below it. Flags that the framework
+// itself changed stand together, as there may be one for every option.
 func (r *Record) Text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s  %s\n", r.Time.Local().Format("2006-01-02 15:04:05.000"), r.Unit, r.Summary())
+	lines := []string{fmt.Sprintf("%s  %s  %s", r.Time.Local().Format("2006-01-02 15:04:05.000"), r.Unit, r.Summary())}
 	phase, round := "", -1
-	for _, s := range r.Steps {
+	for i, s := range r.Steps {
 		if s.Phase != phase || s.Phase == string(phaseFlags) && s.Round != round {
 			phase, round = s.Phase, s.Round
 			switch phase {
 			case "start":
-				fmt.Fprintln(&b, "  before the handlers")
+				lines = append(lines, "  before the handlers")
 			case string(phaseEnd):
-				fmt.Fprintln(&b, "  after the handlers")
+				lines = append(lines, "  after the handlers")
 			case string(phaseFlags):
-				fmt.Fprintf(&b, "  round %d\n", round+1)
+				lines = append(lines, fmt.Sprintf("  round %d", round+1))
 			default:
-				fmt.Fprintf(&b, "  %s handlers\n", strings.TrimSuffix(phase, "s"))
+				lines = append(lines, fmt.Sprintf("  %s handlers", strings.TrimSuffix(phase, "s")))
 			}
 		}
-		switch {
-		case !s.IsChange():
-			fmt.Fprintf(&b, "    %-40s %8s", s.Handler, s.Duration.Round(time.Microsecond))
+		if !s.IsChange() {
+			line := fmt.Sprintf("    %-40s %8s", s.Handler, s.Duration.Round(time.Microsecond))
 			if s.Error != "" {
-				fmt.Fprintf(&b, "  %s", printable(s.Error))
+				line += "  " + printable(s.Error)
 			}
-			fmt.Fprintln(&b)
-		default:
-			sign := "-"
-			if s.Set {
-				sign = "+"
-			}
-			indent := "      "
-			if s.Handler == "" {
-				indent = "    "
-			}
-			fmt.Fprintf(&b, "%s%s %s", indent, sign, printable(s.Flag))
-			if s.Trigger != "" {
-				fmt.Fprintf(&b, "  (trigger of %s)", s.Trigger)
-			}
-			fmt.Fprintln(&b)
+			lines = append(lines, line)
+			continue
 		}
+		flag, last := printable(s.Flag), &lines[len(lines)-1]
+		if i > 0 && s.besides(r.Steps[i-1]) && len(*last)+len(flag) < 100 {
+			*last += " " + flag
+			continue
+		}
+		line := "      "
+		if s.Handler == "" {
+			line = "    "
+		}
+		if s.Set {
+			line += "+ " + flag
+		} else {
+			line += "- " + flag
+		}
+		if s.Trigger != "" {
+			line += fmt.Sprintf("  (trigger of %s)", s.Trigger)
+		}
+		lines = append(lines, line)
 	}
-	return b.String()
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// besides reports whether the framework itself made a change as it made the one
+// before.
+func (s Step) besides(before Step) bool {
+	before.Flag = s.Flag
+	return s == before && s.Handler == "" && s.Trigger == ""
 }

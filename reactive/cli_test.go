@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -150,5 +151,33 @@ func TestCommandLineJSON(t *testing.T) {
 		if code != 0 || !json.Valid([]byte(stdout)) || len(stdout) < 5 {
 			t.Errorf("%q exits with %d and prints %q %s", args, code, stdout, stderr)
 		}
+	}
+}
+
+// The framework's own changes of flags stand together; each of a handler's has
+// its line.
+func TestTraceText(t *testing.T) {
+	t.Parallel()
+	ready, told := flags.New("app.ready"), flags.New("app.told")
+	record, err := newBench(t).run(t, "upgrade-charm", func(c *reactive.Charm) {
+		c.IsLeader()
+		c.Upgraded()
+		c.Trigger(flags.Trigger{When: ready, Set: []flags.Flag{told}})
+		c.HandleEvery("get ready", set(ready))
+	})
+	must(t, err)
+	_, text, _ := strings.Cut(record.Text(), "\n")
+	times := regexp.MustCompile(` +[0-9.]+(m|µ)?s\b`)
+	want := `  before the handlers
+    + upgrade.charm leadership.is_leader
+  round 1
+    get ready
+      + app.ready
+      + app.told  (trigger of app.ready)
+  after the handlers
+    - upgrade.charm
+`
+	if got := times.ReplaceAllString(text, ""); got != want {
+		t.Errorf("the record is\n%s\nwant\n%s", got, want)
 	}
 }

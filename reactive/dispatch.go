@@ -105,14 +105,22 @@ type PanicError struct {
 	Stack []byte
 }
 
-// Error says in one line what panicked, and where.
+// Error says in one line what panicked, and where in the charm's code.
 func (e *PanicError) Error() string {
 	text := fmt.Sprintf("panic: %v", e.Value)
-	// Behind the frames of the panic itself comes the one that caused it.
-	_, after, ok := strings.Cut(string(e.Stack), "\npanic(")
-	if lines := strings.Split(after, "\n"); ok && len(lines) > 3 {
-		place, _, _ := strings.Cut(strings.TrimSpace(lines[3]), " +0x")
-		text += " at " + place
+	// Behind the frame of the panic itself, two lines each, comes the one that
+	// caused it; if that is a check of this module, the charm's is further on.
+	_, after, _ := strings.Cut(string(e.Stack), "\npanic(")
+	lines := strings.Split(after, "\n")
+	for i := 2; i+1 < len(lines); i += 2 {
+		function, ours := strings.CutPrefix(lines[i], "github.com/charmed-go/charms/")
+		if strings.HasPrefix(function, "reactive.call(") {
+			break
+		}
+		if !ours || !strings.HasPrefix(function, "reactive.") && !strings.HasPrefix(function, "flags.") {
+			place, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " +0x")
+			return text + " at " + place
+		}
 	}
 	return text
 }
@@ -122,8 +130,8 @@ func (e *PanicError) Error() string {
 type UnsettledError struct {
 	// Rounds is after how many rounds the dispatch gave up.
 	Rounds int
-	// Handlers are those that would run again, and Flags those that keep
-	// changing, in the order of registration and sorted.
+	// Handlers are those that ran in the second half of these rounds, in the
+	// order of registration, and Flags those that changed in them, sorted.
 	Handlers []string
 	Flags    []flags.Flag
 }
@@ -271,12 +279,29 @@ func (r *run) settle(ctx context.Context) error {
 	if err != nil || len(queue) == 0 {
 		return err
 	}
-	e := &UnsettledError{Rounds: maxRounds}
-	for _, h := range queue {
-		e.Handlers = append(e.Handlers, h.Name)
+	return fmt.Errorf("hook %s: %w", r.title(), r.unsettled())
+}
+
+// unsettled tells of the rounds in which nothing but handlers that keep each
+// other awake can have run.
+func (r *run) unsettled() *UnsettledError {
+	ran, changed := make(map[string]bool), flags.NewSet()
+	for _, s := range r.record.record.Steps {
+		switch {
+		case s.Phase != string(phaseFlags) || s.Round < maxRounds/2:
+		case s.IsChange():
+			changed.Set(flags.New(s.Flag))
+		default:
+			ran[s.Handler] = true
+		}
 	}
-	e.Flags = r.set.ChangesLast()
-	return fmt.Errorf("hook %s: %w", r.title(), e)
+	e := &UnsettledError{Rounds: maxRounds, Flags: changed.List()}
+	for _, h := range r.charm.handlers {
+		if ran[h.Name] {
+			e.Handlers = append(e.Handlers, h.Name)
+		}
+	}
+	return e
 }
 
 // once collects and runs the handlers of a phase without rounds.

@@ -128,10 +128,14 @@ func TestHandlersThatKeepEachOtherAwake(t *testing.T) {
 	if !errors.As(err, &unsettled) {
 		t.Fatalf("the error is %v", err)
 	}
-	for _, want := range []string{"hook start", "ping", "a"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("the error does not name %q: %v", want, err)
-		}
+	if want := []string{"ping", "pong"}; !slices.Equal(unsettled.Handlers, want) {
+		t.Errorf("the error names the handlers %q, want %q", unsettled.Handlers, want)
+	}
+	if want := []flags.Flag{a}; !slices.Equal(unsettled.Flags, want) {
+		t.Errorf("the error names the flags %q, want %q", unsettled.Flags, want)
+	}
+	if !strings.Contains(err.Error(), "hook start: ") || !strings.Contains(err.Error(), "ping, pong") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
@@ -139,10 +143,11 @@ func TestFilesAndOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	build := func(charm *reactive.Charm) {
-		charm.Register(reactive.Handler{Name: "file", On: []reactive.Condition{reactive.OnFilesChanged("app.conf")}, Do: nothing})
+		charm.Register(reactive.Handler{Name: "file", On: []reactive.Condition{reactive.OnFilesChanged("app.conf", "other.conf")}, Do: nothing})
 		charm.HandleOnce("once", flags.When(), nothing)
 	}
-	write := func(text string) { must(t, os.WriteFile(filepath.Join(b.dir, "app.conf"), []byte(text), 0o644)) }
+	writeTo := func(name, text string) { must(t, os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644)) }
+	write := func(text string) { writeTo("app.conf", text) }
 	for i, test := range []struct {
 		change func()
 		want   []string
@@ -153,6 +158,8 @@ func TestFilesAndOnce(t *testing.T) {
 		{func() { write("2") }, []string{"file"}},
 		{func() { write("2") }, nil},
 		{func() { must(t, os.Remove(filepath.Join(b.dir, "app.conf"))) }, []string{"file"}},
+		{func() { write("3"); writeTo("other.conf", "1") }, []string{"file"}},
+		{func() {}, nil},
 	} {
 		test.change()
 		record, err := b.run(t, "update-status", build)

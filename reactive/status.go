@@ -113,7 +113,9 @@ func (r *run) finalStatus(ctx context.Context) error {
 	}
 	var s Status
 	err := call(ctx, func(ctx context.Context, h *Hook) (err error) {
-		s, err = r.charm.status(ctx, h)
+		if s, err = r.charm.status(ctx, h); err == nil && s != (Status{}) {
+			s.check()
+		}
 		return err
 	}, &Hook{r})
 	var verdict *statusError
@@ -123,7 +125,6 @@ func (r *run) finalStatus(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("cannot decide the unit's status: %w", err)
 	case s != (Status{}):
-		s.check()
 		r.status = &s
 	}
 	return nil
