@@ -268,7 +268,13 @@ func (ep *Endpoint) depart(ctx context.Context) error {
 		return fmt.Errorf("cannot read what %s left in relation %s: %w", e.RemoteUnit, e.Relation, err)
 	}
 	u.data = data
-	ep.departed.Append(u)
+	// Juju runs the hook again if its agent dies right after the commit.
+	again := func(o *Unit) bool { return o.relationID == u.relationID && o.name == u.name }
+	if i := slices.IndexFunc(ep.departed.items, again); i >= 0 && !ep.charm.compareAll {
+		ep.departed.items[i] = u
+	} else {
+		ep.departed.Append(u)
+	}
 	if !ep.charm.compareAll {
 		// A unit that departed does not come back under its name, so what was seen
 		// of it need not be kept for ever, as the reference does.

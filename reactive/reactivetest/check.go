@@ -208,7 +208,7 @@ func (c *checker) sides(r Relation, ep charmfile.Endpoint) {
 		case unit == c.state.Unit:
 			c.say("The relation %s has the unit %q itself in Units: what it publishes is LocalData.", name, unit)
 		case model.ApplicationOf(unit) != app:
-			c.say("The relation %s has %q in Units, but it is with %q: give that unit a relation of its own, or correct the name.", name, unit, app)
+			c.say("The relation %s has %q in Units, but it is with %q: give that unit a relation of its own, or correct the name or the RemoteApp.", name, unit, app)
 		}
 	}
 	if ep.Scope == charmfile.ContainerScope && len(r.Units) > 1 {

@@ -86,7 +86,7 @@ func TestChecks(t *testing.T) {
 		{"own unit", related(rt.Relation{Endpoint: "cluster", Units: bags{"web/0": nil}}), quiet,
 			`The relation cluster:1 has the unit "web/0" itself in Units: what it publishes is LocalData.`},
 		{"foreign unit", related(rt.Relation{Endpoint: "db", Units: bags{"my/0": nil, "pg/0": nil}}), quiet,
-			`The relation db:1 has "pg/0" in Units, but it is with "my": give that unit a relation of its own, or correct the name.`},
+			`The relation db:1 has "pg/0" in Units, but it is with "my": give that unit a relation of its own, or correct the name or the RemoteApp.`},
 		{"container", related(rt.Relation{Endpoint: "beside", Units: bags{"s/0": nil, "s/1": nil}}), quiet,
 			`The relation beside:1 is container-scoped and has 2 units: a unit meets only the one beside it, so leave the others out.`},
 		{"empty key", related(rt.Relation{Endpoint: "db", LocalData: map[string]string{"": "x"}}), quiet,

@@ -204,6 +204,9 @@ func (x *execution) conclude() {
 		id := x.state.Relations[i].ID
 		if e.name == "broken" {
 			m.Relations = slices.DeleteFunc(m.Relations, func(r *model.Relation) bool { return r.ID == id })
+			for _, s := range m.Secrets {
+				s.Grants = slices.DeleteFunc(s.Grants, func(g model.SecretGrant) bool { return g.Relation == id })
+			}
 		} else {
 			m.Relation(id).Leave(e.unit)
 		}

@@ -1,6 +1,7 @@
 package reactivetest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/flags"
 	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/reactive"
@@ -254,6 +256,78 @@ func TestTwice(t *testing.T) {
 	site := rt.Relation{Endpoint: "site", Units: map[string]map[string]string{"proxy/0": nil}}
 	if _, err := charm.Run(t.Context(), rt.State{Relations: []rt.Relation{site}}, rt.RelationJoined(site, "proxy/0")); err != nil {
 		t.Error(err)
+	}
+}
+
+// What the framework itself keeps is written once, in every hook.
+func TestTwiceInEveryHook(t *testing.T) {
+	t.Parallel()
+	quiet := rt.Charm{Twice: true, Files: web.Files, New: func() *reactive.Charm {
+		c := reactive.New("web")
+		db := c.Endpoint("db", charmfile.Requirer, "pgsql")
+		cluster := c.Endpoint("cluster", charmfile.Peer, "cluster")
+		data := c.Storage("data")
+		binary := c.Resource("binary")
+		settings := c.LeadershipSettings(cluster)
+		watched := flags.WhenAny(db.Joined(), db.Changed("host"), db.Departed(), cluster.Joined(), data.Attached(), data.Detaching(),
+			binary.Available(), settings.Changed("mode"), c.SecretChanged(), c.SecretRotate(), c.SecretExpired(), c.SecretRemovable(), c.ConfigChanged("port"))
+		c.HandleLeader("declare", flags.Unless(c.Flag("web.stopped")), func(ctx context.Context, l *reactive.Leader) error {
+			l.SetPorts(hooktool.PortRange{From: 80}, hooktool.PortRange{From: 8000, To: 8010, Protocol: "udp"})
+			l.SetStatus(reactive.Active("fine"))
+			settings.Set(l, map[string]string{"mode": "fast"})
+			secret, err := l.SetSecret(ctx, hooktool.Secret{Label: "admin", Content: map[string]string{"password": "hush-hush"}})
+			if err != nil {
+				return err
+			}
+			for rel := range db.Relations().Values() {
+				if err := secret.Grant(ctx, rel); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		c.Handle("watch", watched, func(context.Context, *reactive.Hook) error { return nil })
+		return c
+	}}
+	for _, version := range versions {
+		db := rt.Relation{Endpoint: "db", ID: 7, RemoteApp: "pg"}
+		pg, web1 := map[string]map[string]string{"pg/0": {"host": "a"}}, map[string]map[string]string{"web/1": {"a": "b"}}
+		cluster := rt.Relation{Endpoint: "cluster", ID: 8}
+		own := rt.Secret{Owner: hooktool.OwnerUnit, Label: "own", Rotate: hooktool.RotateDaily, Expire: time.Now().Add(time.Hour), Tracked: 2,
+			Revisions: map[int]map[string]string{1: {"key": "v"}, 2: {"key": "w"}}}
+		theirs := rt.Secret{Owner: "pg", Label: "theirs", Revisions: own.Revisions, Tracked: 1}
+		s := rt.State{Leader: true, JujuVersion: version, Relations: []rt.Relation{db, cluster}, Secrets: []rt.Secret{own, theirs},
+			Storage: []rt.Storage{{ID: "data/0"}}, Resources: map[string]string{"binary": "/tmp/binary"}}
+		step := func(e rt.Event) {
+			t.Helper()
+			s = rt.Run(t, quiet, s, e).State
+		}
+		step(rt.StorageAttached("data/0"))
+		step(rt.Install())
+		step(rt.RelationCreated(db))
+		step(rt.RelationCreated(cluster))
+		step(rt.LeaderElected())
+		step(rt.ConfigChanged())
+		step(rt.Start())
+		s.Relations[0].Units, s.Relations[1].Units = pg, web1
+		step(rt.RelationJoined(db, "pg/0"))
+		step(rt.RelationChanged(db, "pg/0"))
+		step(rt.RelationAppChanged(db))
+		step(rt.RelationJoined(cluster, "web/1"))
+		step(rt.RelationChanged(cluster, "web/1"))
+		step(rt.SecretChanged(theirs))
+		step(rt.SecretRotate(own))
+		step(rt.SecretExpired(own, 2))
+		step(rt.SecretRemove(own, 1))
+		step(rt.UpdateStatus())
+		step(rt.UpgradeCharm())
+		step(rt.Exec())
+		step(rt.RelationDeparted(cluster, "web/1"))
+		step(rt.RelationDepartedSelf(db, "pg/0"))
+		step(rt.RelationBroken(db))
+		step(rt.StorageDetaching("data/0"))
+		step(rt.Stop())
+		step(rt.Remove())
 	}
 }
 
