@@ -109,9 +109,14 @@ type AmphoraStatus struct {
 	// Connections is the number of connections that are open to it through
 	// the distributor.
 	Connections int
+	// Failing is what its health checks have found, for people, while it gets no
+	// traffic because of them. It is "" if they pass, if there are none, and if
+	// the driver does not tell.
+	Failing string
 }
 
-// A DrainReporter is a [Driver] that can tell how far draining has come.
+// A DrainReporter is a [Driver] that can tell how far draining has come, and what
+// it knows of the amphorae besides.
 type DrainReporter interface {
 	// DrainStatus returns the amphorae of a distributor, sorted by ID.
 	DrainStatus(ctx context.Context, distributorID string) ([]AmphoraStatus, error)

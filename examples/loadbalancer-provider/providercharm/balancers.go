@@ -268,14 +268,38 @@ func (b *balancers) removeAll(ctx context.Context) error {
 	return b.driver.Stop(ctx)
 }
 
-// draining counts the backends whose connections are being waited for.
-func (b *balancers) draining() (int, error) {
-	runs, err := b.runner.Runs()
-	n := 0
-	for _, run := range runs {
-		if strings.HasPrefix(run.Name, drainRun) && !run.Over() {
-			n++
+// look tells of the load balancers which backends they wait for, and which load
+// balancers have backends of which none passes its health checks.
+func (b *balancers) look(ctx context.Context, state *converge.State) (draining, failing []string, err error) {
+	for _, d := range state.Sorted() {
+		status, err := distributor.DrainStatus(ctx, b.driver, d.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		works, why := false, ""
+		for _, s := range status {
+			switch {
+			case s.Draining:
+				draining = append(draining, fmt.Sprintf("%s (connections: %d)", s.Address, s.Connections))
+			case s.Failing == "":
+				works = true
+			default:
+				why = fmt.Sprintf("%s: %s", s.Address, s.Failing)
+			}
+		}
+		if !works && why != "" {
+			b.log.Warn("no backend passes its health checks", "load_balancer", d.LoadBalancer.Name, "last", why)
+			failing = append(failing, fmt.Sprintf("%s (%s)", d.LoadBalancer.Name, why))
 		}
 	}
-	return n, err
+	return draining, failing, nil
+}
+
+// few joins the first ones of a list.
+func few(list []string) string {
+	const most = 3
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
 }

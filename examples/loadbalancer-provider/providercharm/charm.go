@@ -60,8 +60,9 @@ type provider struct {
 	serving, stopped flags.Flag
 
 	// What the hook found.
-	made, refused, draining int
-	failed                  []error
+	made, refused     int
+	draining, failing []string
+	failed            []error
 }
 
 type config struct {
@@ -168,7 +169,7 @@ func (p *provider) retire(ctx context.Context, h *reactive.Hook, c config, keep 
 // serve brings the load balancers in line with the requests, and answers them.
 // It begins with removing what nobody wants: its ports may be wanted by others.
 func (p *provider) serve(ctx context.Context, h *reactive.Hook) error {
-	p.made, p.refused, p.draining, p.failed = 0, 0, 0, nil
+	p.made, p.refused, p.draining, p.failing, p.failed = 0, 0, nil, nil, nil
 	b, c, at, err := p.open(ctx, h)
 	if err != nil {
 		return err
@@ -227,15 +228,14 @@ func (p *provider) serve(ctx context.Context, h *reactive.Hook) error {
 			for in := range responses {
 				responses[in] = loadbalancer.Fail(err)
 			}
+		} else if p.draining, p.failing, err = b.look(ctx, state); err != nil {
+			return err
 		}
 	}
 	for _, in := range p.lb.Requests() {
 		if err := p.respond(ctx, h, leader, in, responses[in]); err != nil {
 			return err
 		}
-	}
-	if p.draining, err = b.draining(); err != nil {
-		return err
 	}
 	if len(state.Distributors) > 0 || !h.IsSet(p.serving) {
 		h.Toggle(p.serving, len(state.Distributors) > 0)
@@ -339,8 +339,11 @@ func (p *provider) status(ctx context.Context, h *reactive.Hook) (reactive.Statu
 	if p.refused > 0 {
 		text += fmt.Sprintf(", %d refused", p.refused)
 	}
-	if p.draining > 0 {
-		text += fmt.Sprintf(", %d backends draining", p.draining)
+	if len(p.draining) > 0 {
+		text += ", draining " + few(p.draining)
+	}
+	if len(p.failing) > 0 {
+		text += ", no backend works for " + few(p.failing)
 	}
 	if len(p.failed) > 0 {
 		// The consumer has done nothing wrong: it is for the operator of this charm.

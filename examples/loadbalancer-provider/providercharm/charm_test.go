@@ -1,6 +1,7 @@
 package providercharm_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -433,7 +434,7 @@ func requested(s site) reactivetest.State {
 			Units:         map[string]map[string]string{"web/0": {"ingress-address": "127.0.0.9"}},
 			RemoteAppData: map[string]string{"version": "1", "request_web": wire},
 		}},
-		Config: map[string]any{"address": "127.0.0.1", "driver": "standin"},
+		Config: map[string]any{"address": "127.0.0.1", "driver": "standin", "drain_timeout": 30},
 	}
 }
 
@@ -514,4 +515,50 @@ func TestDriverFails(t *testing.T) {
 		t.Errorf("lb is %q", got)
 	}
 	s.awaitBackends(t, "127.0.0.2")
+}
+
+// TestStatusTellsOfBackends: of those that are waited for, with what they still
+// have, and of load balancers without any that works.
+func TestStatusTellsOfBackends(t *testing.T) {
+	t.Parallel()
+	dir, s := t.TempDir(), newSite(t)
+	p := &proxies{byDir: make(map[string]*inprocess.Driver)}
+	t.Cleanup(p.close)
+	state := requested(s)
+	rel := state.Relations[0]
+	ask := func(change func(*loadbalancer.Request)) string {
+		t.Helper()
+		request, err := loadbalancer.ParseRequest(state.Relations[0].RemoteAppData["request_web"])
+		must(t, err)
+		change(request)
+		wire, err := request.Sent().Wire()
+		must(t, err)
+		state.Relations[0].RemoteAppData["request_web"] = wire
+		state = reactivetest.Run(t, hookCharm(dir, p, nil), state, reactivetest.RelationChanged(rel, "web/0")).State
+		return state.Status.Message
+	}
+	if got := ask(func(r *loadbalancer.Request) { r.Protocol = loadbalancer.TCP }); got != "1 made by standin" {
+		t.Fatalf("the status is %q", got)
+	}
+	for range 2 { // one to each
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.front))
+		must(t, err)
+		defer c.Close()
+		_, err = fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		must(t, err)
+		_, err = http.ReadResponse(bufio.NewReader(c), nil)
+		must(t, err)
+	}
+	got := ask(func(r *loadbalancer.Request) { r.Backends = []string{"127.0.0.2"} })
+	if want := "1 made by standin, draining 127.0.0.3 (connections: 1)"; got != want {
+		t.Errorf("the status is %q, want %q", got, want)
+	}
+	check := loadbalancer.NewHealthCheck(loadbalancer.TCP, s.front) // where nobody listens
+	check.Interval, check.Retries = 1, 1
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(got, ", no backend works for lb-consumers:3 web (127.0.0.2: "); {
+		if time.Now().After(end) {
+			t.Fatalf("the status is %q", got)
+		}
+		got = ask(func(r *loadbalancer.Request) { r.HealthChecks = []loadbalancer.HealthCheck{check} })
+	}
 }

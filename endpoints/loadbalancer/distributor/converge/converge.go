@@ -55,6 +55,13 @@ type Backend interface {
 	Connections(ctx context.Context, d *Distributor) (map[string]int, error)
 }
 
+// A HealthReporter is a [Backend] that tells what health checks have found.
+type HealthReporter interface {
+	// Failing says of the amphorae of d that get no traffic because they fail a
+	// check why that is, by ID. It is called as Connections is.
+	Failing(ctx context.Context, d *Distributor) (map[string]string, error)
+}
+
 // Driver is a [distributor.Driver], [distributor.Checker],
 // [distributor.DrainReporter] and [distributor.Batcher]. New makes one.
 type Driver struct {
@@ -427,9 +434,15 @@ func (d *Driver) DrainStatus(ctx context.Context, id string) ([]distributor.Amph
 	if err != nil {
 		return nil, fmt.Errorf("cannot count the connections of distributor %s: %w", id, err)
 	}
+	failing := map[string]string{}
+	if r, ok := d.backend.(HealthReporter); ok {
+		if failing, err = r.Failing(ctx, dist); err != nil {
+			return nil, fmt.Errorf("cannot see the health of distributor %s: %w", id, err)
+		}
+	}
 	var status []distributor.AmphoraStatus
 	for _, a := range dist.SortedAmphorae() {
-		status = append(status, distributor.AmphoraStatus{Amphora: a.Amphora, Draining: a.Draining, Connections: open[a.ID]})
+		status = append(status, distributor.AmphoraStatus{Amphora: a.Amphora, Draining: a.Draining, Connections: open[a.ID], Failing: failing[a.ID]})
 	}
 	return status, nil
 }

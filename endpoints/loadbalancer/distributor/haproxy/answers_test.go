@@ -1,6 +1,7 @@
 package haproxy_test
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -22,10 +23,11 @@ const (
 3 b:d:v:80 7 a1 127.0.0.2 2 1 1 1
 3 b:d:v:80 8 a2 ::1 2 8 1 1
 `
-	stats = `# pxname,svname,qcur,qmax,scur,smax
-f:d:v:80:127.0.0.1,FRONTEND,,,4,4
-b:d:v:80,a1,0,0,3,3
-b:d:v:80,BACKEND,0,0,3,3
+	stats = `# pxname,svname,qcur,qmax,scur,smax,status,check_code,check_desc
+f:d:v:80:127.0.0.1,FRONTEND,,,4,4,OPEN,,
+b:d:v:80,a1,0,0,3,3,UP,200,Layer7 check passed
+b:d:v:80,a2,0,0,0,3,DOWN 1/2,400,Layer7 wrong status
+b:d:v:80,BACKEND,0,0,3,3,UP,,
 `
 	sess = `0x55d0: proto=tcpv4 src=127.0.0.1:1 fe=f:d:v:80:127.0.0.1 be=b:d:v:80 srv=a1 ts=00 age=1s
 0x55d1: proto=tcpv4 src=127.0.0.1:2 fe=f:d:v:80:127.0.0.1 be=b:d:v:80 srv=a10 ts=00 age=1s
@@ -42,9 +44,9 @@ func TestAnswers(t *testing.T) {
 	if err != nil || len(servers) != 2 {
 		t.Errorf("show servers state: %+v, %v", servers, err)
 	}
-	open, err := haproxy.ParseSessions(stats)
-	if err != nil || len(open) != 1 || open[[2]string{"b:d:v:80", "a1"}] != 3 {
-		t.Errorf("show stat: %v, %v", open, err)
+	got, err := haproxy.ParseStats(stats)
+	if text := fmt.Sprint(got); err != nil || text != "[{b:d:v:80 a1 3 } {b:d:v:80 a2 0 Layer7 wrong status 400}]" {
+		t.Errorf("show stat: %v, %v", text, err)
 	}
 	if ids := haproxy.ParseSessionIDs(sess, "b:d:v:80", "a1"); !reflect.DeepEqual(ids, []string{"0x55d0"}) {
 		t.Errorf("show sess: %v", ids)
@@ -73,7 +75,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		_, _ = haproxy.ParseProcs(s)
 		_, _ = haproxy.ParseServers(s)
-		_, _ = haproxy.ParseSessions(s)
+		_, _ = haproxy.ParseStats(s)
 		haproxy.ParseSessionIDs(s, "b:d:v:80", "a1")
 		haproxy.FrontAddress(s)
 	})

@@ -4,7 +4,7 @@ package haproxy
 var (
 	ParseProcs      = parseProcs
 	ParseServers    = parseServers
-	ParseSessions   = parseSessions
+	ParseStats      = parseStats
 	ParseSessionIDs = parseSessionIDs
 	FrontAddress    = frontAddress
 )

@@ -412,6 +412,10 @@ func TestHealthCheckOverTLS(t *testing.T) {
 			t.Fatal("status 401 passes for healthy")
 		}
 	}
+	status, err := s.d.DrainStatus(t.Context(), s.id)
+	if err != nil || len(status) != 1 || status[0].Failing != "Layer7 wrong status 401" {
+		t.Errorf("the amphora is said to be %+v (%v)", status, err)
+	}
 }
 
 // TestFailedReload: an address that cannot be bound, and a configuration that

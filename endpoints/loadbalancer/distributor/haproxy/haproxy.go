@@ -419,33 +419,50 @@ func (b *backend) workerStates(ctx context.Context, w process, want *converge.St
 // Connections counts the sessions of all workers.
 func (b *backend) Connections(ctx context.Context, d *converge.Distributor) (map[string]int, error) {
 	open := map[string]int{}
+	err := b.stats(ctx, d, func(_ process, s stat) { open[s.server] += s.sessions })
+	return open, err
+}
+
+// Failing says why servers are down. Only the current worker checks them.
+func (b *backend) Failing(ctx context.Context, d *converge.Distributor) (map[string]string, error) {
+	failing := map[string]string{}
+	err := b.stats(ctx, d, func(w process, s stat) {
+		if !w.old && s.down != "" {
+			failing[s.server] = s.down
+		}
+	})
+	return failing, err
+}
+
+// stats tells see what each worker says of each server of a distributor.
+func (b *backend) stats(ctx context.Context, d *converge.Distributor, see func(process, stat)) error {
 	st, err := b.status(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if len(d.VIPs) == 0 {
-			return open, nil
+			return nil
 		}
-		return nil, fmt.Errorf("cannot reach HAProxy: %w", err)
+		return fmt.Errorf("cannot reach HAProxy: %w", err)
 	}
 	for _, w := range st.workers {
 		text, err := b.worker(ctx, w.pid, "show stat")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if gone(text) || text == "" {
 			continue
 		}
-		sessions, err := parseSessions(text)
+		stats, err := parseStats(text)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for s, n := range sessions {
-			if strings.HasPrefix(s[0], "b:"+d.ID+":") {
-				open[s[1]] += n
+		for _, s := range stats {
+			if strings.HasPrefix(s.backend, "b:"+d.ID+":") {
+				see(w, s)
 			}
 		}
 	}
-	return open, nil
+	return nil
 }

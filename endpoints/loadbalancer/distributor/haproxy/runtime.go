@@ -234,9 +234,16 @@ func (b *backend) servers(ctx context.Context, w process) ([]server, error) {
 	return parseServers(text)
 }
 
-// parseSessions reads "show stat" and returns the sessions that are open to
-// servers, by backend and server.
-func parseSessions(text string) (map[[2]string]int, error) {
+// A stat is what "show stat" says of a server.
+type stat struct {
+	backend, server string
+	sessions        int
+	// down is why the server is down, "" if it is not.
+	down string
+}
+
+// parseStats reads the answer to "show stat", of which servers count.
+func parseStats(text string) ([]stat, error) {
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# ")))
 	r.FieldsPerRecord = -1
 	rows, err := r.ReadAll()
@@ -250,24 +257,35 @@ func parseSessions(text string) (map[[2]string]int, error) {
 	for i, c := range rows[0] {
 		columns[c] = i
 	}
-	px, ok1 := columns["pxname"]
-	sv, ok2 := columns["svname"]
-	sc, ok3 := columns["scur"]
-	if !ok1 || !ok2 || !ok3 {
-		return nil, errors.New("cannot read HAProxy's statistics: a column is missing")
+	for _, c := range []string{"pxname", "svname", "scur"} {
+		if _, ok := columns[c]; !ok {
+			return nil, fmt.Errorf("cannot read HAProxy's statistics: there is no column %s", c)
+		}
 	}
-	open := map[[2]string]int{}
+	var stats []stat
 	for _, row := range rows[1:] {
-		if len(row) <= max(px, sv, sc) || row[sv] == "FRONTEND" || row[sv] == "BACKEND" {
+		get := func(column string) string {
+			if i, ok := columns[column]; ok && i < len(row) {
+				return row[i]
+			}
+			return ""
+		}
+		s := stat{backend: get("pxname"), server: get("svname")}
+		if s.server == "FRONTEND" || s.server == "BACKEND" {
 			continue
 		}
-		n, err := strconv.Atoi(row[sc])
-		if err != nil {
+		if s.sessions, err = strconv.Atoi(get("scur")); err != nil {
 			continue // empty for listeners and the like
 		}
-		open[[2]string{row[px], row[sv]}] += n
+		if strings.HasPrefix(get("status"), "DOWN") {
+			s.down = strings.Join(strings.Fields(get("check_desc")+" "+get("check_code")), " ")
+			if s.down == "" {
+				s.down = "down"
+			}
+		}
+		stats = append(stats, s)
 	}
-	return open, nil
+	return stats, nil
 }
 
 // gone reports whether an error is that of a worker that has ended meanwhile.

@@ -22,8 +22,9 @@ type check struct {
 	cancel  context.CancelFunc
 	vip     distributor.VIP
 	amphora distributor.Amphora
-	// up is true until checks have failed, as it is in HAProxy.
-	up atomic.Bool
+	// down is why the amphora gets no traffic. It is nil until checks have
+	// failed, as in HAProxy.
+	down atomic.Pointer[error]
 }
 
 // rise is how many checks must pass for an amphora that is down to be up.
@@ -37,10 +38,9 @@ func (p *proxy) startCheck(k checkKey, v distributor.VIP, a distributor.Amphora)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &check{cancel: cancel, vip: v, amphora: a}
-	c.up.Store(true)
 	if old != nil {
 		old.cancel()
-		c.up.Store(old.up.Load())
+		c.down.Store(old.down.Load())
 	}
 	p.checks[k] = c
 	p.wg.Go(func() { c.run(ctx) })
@@ -65,10 +65,10 @@ func (c *check) run(ctx context.Context) {
 			good, bad = 0, bad+1
 		}
 		if bad >= retries {
-			c.up.Store(false)
+			c.down.Store(&err)
 		}
 		if good >= rise {
-			c.up.Store(true)
+			c.down.Store(nil)
 		}
 		select {
 		case <-ctx.Done():

@@ -207,6 +207,19 @@ func (p *proxy) Connections(ctx context.Context, d *converge.Distributor) (map[s
 	return open, nil
 }
 
+// Failing says why amphorae get no traffic.
+func (p *proxy) Failing(_ context.Context, d *converge.Distributor) (map[string]string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	failing := map[string]string{}
+	for k, c := range p.checks {
+		if why := c.down.Load(); k.distributor == d.ID && why != nil {
+			failing[k.amphora] = (*why).Error()
+		}
+	}
+	return failing, nil
+}
+
 func (p *proxy) close() {
 	p.mu.Lock()
 	p.done = true
@@ -235,7 +248,7 @@ func (p *proxy) begin(ctx context.Context, f *front, client netip.AddrPort, cook
 	candidates := make([]*converge.Amphora, 0, len(s.amphorae))
 	for _, a := range s.amphorae {
 		c := p.checks[checkKey{s.distributor, s.vip.ID, a.ID}]
-		if !tried[a.ID] && (c == nil || c.up.Load()) {
+		if !tried[a.ID] && (c == nil || c.down.Load() == nil) {
 			candidates = append(candidates, a)
 		}
 	}
