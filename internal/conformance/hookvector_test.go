@@ -98,6 +98,8 @@ type hookRunner struct {
 	config    map[string]any
 	relations map[string]*vectorRelation
 	store     *unitdata.Memory
+	// open opens the store of a hook, if it is another one than store.
+	open func(*hooktool.Client, hooktool.Process) (unitdata.Store, error)
 
 	// The last dispatch.
 	charm *reactive.Charm
@@ -231,7 +233,11 @@ func (r *hookRunner) run(t testing.TB, step *vectorStep, newCharm func() *reacti
 		if !r.oneUnit {
 			r.charm.CompareAllUnits()
 		}
-		r.charm.Store(func(*hooktool.Client, hooktool.Process) (unitdata.Store, error) { return r.store, nil })
+		open := r.open
+		if open == nil {
+			open = func(*hooktool.Client, hooktool.Process) (unitdata.Store, error) { return r.store, nil }
+		}
+		r.charm.Store(open)
 		return r.charm
 	}, process)
 	exit := agent.Exit{}
@@ -272,7 +278,8 @@ func (c *vectorTools) call(call hooktool.Call, next func() (hooktool.Result, err
 	// An executed tool learns from the agent that it must read its input, and
 	// then calls once more.
 	if err == nil || !strings.Contains(err.Error(), "requires stdin") {
-		if call.Tool != "juju-log" {
+		// The reference has no store in Juju.
+		if call.Tool != "juju-log" && !strings.HasPrefix(call.Tool, "state-") {
 			c.n.Add(1)
 		}
 		if call.Tool == "relation-set" {

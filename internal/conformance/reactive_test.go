@@ -14,6 +14,7 @@ import (
 	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/flags"
 	"github.com/charmed-go/charms/reactive"
+	"github.com/charmed-go/charms/unitdata/sqlitefile"
 )
 
 // reactiveCharm is the charm of a vector of family reactive (FORMAT.md, section
@@ -147,6 +148,9 @@ func (r *hookRunner) play(t *testing.T, charm *reactiveCharm, i int, raw json.Ra
 	before := r.store.Entries()
 	p := r.player(t, charm, i, &step)
 	r.run(t, &step, p.build)
+	if r.open != nil {
+		r.store = readUnitState(t, filepath.Join(r.dir, sqlitefile.FileName))
+	}
 	var unsettled *reactive.UnsettledError
 	if errors.As(r.err, &unsettled) && !step.Expect.Failed {
 		// The reference ends such a hook silently (README.md, item 4); what ran
