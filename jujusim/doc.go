@@ -35,7 +35,8 @@
 // other units and then returns a [HookError]; [Model.Resolve] lets the unit go
 // on, and [Options].Retries does it by itself. [Model.KillAt] kills a charm at a
 // certain hook-tool call or right before its changes are committed, after which
-// the hook runs again. [Model.At] changes the model in the middle of a hook.
+// the hook runs again. [Model.At] changes the model in the middle of a hook, and
+// [Model.Reboot] restarts a machine.
 //
 // # Looking
 //

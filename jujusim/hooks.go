@@ -91,7 +91,7 @@ func (u *unit) ran(h Hook, config uint64, bag seen) []Event {
 		u.configTwice = u.configAgain && u.m.rng.IntN(4) == 0
 		u.configSeen = config
 	case "start":
-		u.queued, u.started = "", true
+		u.queued, u.started, u.rebooted = "", true, false
 		if s := u.data.Status; s.Status == "maintenance" && s.Message == "installing charm software" {
 			u.setStatus("unknown", "")
 		}

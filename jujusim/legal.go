@@ -30,6 +30,11 @@ func (u *unit) legal(h Hook) error {
 		return errors.New("the unit has stopped")
 	case !u.installed:
 		return u.legalFirst(h)
+	case u.rebooted && u.queued == "":
+		if h.Name != "start" {
+			return errors.New("its machine was rebooted, and start comes first")
+		}
+		return nil
 	case slices.Contains(u.secrets, h):
 		if !u.started {
 			return errors.New("the unit has not started")

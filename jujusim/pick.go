@@ -31,6 +31,8 @@ func (u *unit) choose(late bool) (Hook, bool) {
 		return u.storage[0], true
 	case !u.installed:
 		return hook("install")
+	case u.rebooted && u.queued == "":
+		return hook("start")
 	}
 	if late {
 		// An agent enters the scope of a relation when it hears of it, and runs

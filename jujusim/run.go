@@ -430,6 +430,9 @@ func (r *Running) end() []Event {
 			}
 		}
 	}
+	if result != nil && (result.Changes.Reboot || result.Changes.RebootNow) {
+		u.machine.reboot()
+	}
 	events := []Event{{Kind: DispatchEnded, Unit: u.name, Dispatch: d, Text: fmt.Sprintf("%s: %s", d.title(), d.Outcome)}}
 	if result != nil {
 		m.announce(u, result.Changes)

@@ -75,7 +75,9 @@ type unit struct {
 	queued string
 	// news that the unit has not acted upon
 	elected, settings, updateStatus bool
-	configSeen                      uint64
+	// rebooted says that the unit has to be told so, by its hook start.
+	rebooted   bool
+	configSeen uint64
 	// configAgain says that config-changed may come once more without a new
 	// change, configTwice that it will.
 	configAgain, configTwice bool
@@ -179,7 +181,7 @@ func (u *unit) work() bool {
 	case u.stuck != nil:
 		return u.retries()
 	}
-	return !u.installed || u.dying || u.queued != "" || u.elected || u.settings || u.updateStatus ||
+	return !u.installed || u.dying || u.queued != "" || u.elected || u.settings || u.updateStatus || u.rebooted ||
 		len(u.secrets) > 0 || len(u.storage) > 0 || u.charm != u.app.charm ||
 		!u.configured || u.configSeen != u.app.configStamp || u.configTwice || u.busy.len() > 0
 }

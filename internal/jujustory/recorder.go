@@ -238,6 +238,7 @@ func (r *Recorder) Story(m *jujusim.Model) *Story {
 	defer r.mu.Unlock()
 	s := &Story{Name: "simulated", Units: make(map[string]*Unit)}
 	bags := make(map[string]map[string]string)
+	reboots := make(map[string][]int64)
 	for _, h := range m.History() {
 		written := changes(bags, h)
 		d := r.records[h.Getenv("JUJU_CONTEXT_ID")]
@@ -265,6 +266,12 @@ func (r *Recorder) Story(m *jujusim.Model) *Story {
 			s.Units[h.Unit] = u
 		}
 		u.Dispatches = append(u.Dispatches, *d)
+		if h.Changes.Reboot || h.Changes.RebootNow {
+			reboots[h.Machine] = append(reboots[h.Machine], end)
+		}
+	}
+	for _, u := range s.Units {
+		u.reboots = reboots[u.Env["JUJU_MACHINE_ID"]]
 	}
 	return s
 }

@@ -16,7 +16,7 @@ func (s *Story) Sequences() []rules.Sequence {
 	var all []rules.Sequence
 	for _, name := range s.UnitNames() {
 		u := s.Units[name]
-		seq := rules.Sequence{Unit: name, Machine: u.Env["JUJU_MACHINE_ID"]}
+		seq := rules.Sequence{Unit: name, Machine: u.Env["JUJU_MACHINE_ID"], Reboots: u.reboots}
 		for i := range u.Dispatches {
 			seq.Dispatches = append(seq.Dispatches, u.sequenced(name, &u.Dispatches[i]))
 		}

@@ -62,6 +62,8 @@ type Script struct {
 type Unit struct {
 	Env        map[string]string `json:"env"`
 	Dispatches []Dispatch        `json:"dispatches"`
+
+	reboots []int64
 }
 
 // A Dispatch is one run of the charm's process.

@@ -208,6 +208,22 @@ func TestEveryRuleCanFail(t *testing.T) {
 	}
 }
 
+// After a reboot of its machine a unit starts once more, and once only.
+func TestStartAfterReboot(t *testing.T) {
+	t.Parallel()
+	for starts, want := range map[int]int{1: 0, 2: 1} {
+		p := record(t, "b2c-g1-scale-and-remove")
+		for range starts {
+			p.again("pc/0", "start", "")
+		}
+		s := p.unit("pc/0")
+		s.Reboots = []int64{p.dispatch("pc/0", "start", "").End}
+		if found := rules.Check(p.all...); len(found) != want || want == 1 && found[0].Rule != rules.S5 {
+			t.Errorf("%d starts after the first: found %v", starts, found)
+		}
+	}
+}
+
 func (p *tape) last(unit, at string) int {
 	s := p.unit(unit)
 	for i := len(s.Dispatches) - 1; i >= 0; i-- {

@@ -72,7 +72,7 @@ func entries() []struct {
 		{S2, "start comes after config-changed, which comes after install"},
 		{S3, "no -joined, -changed or -departed comes before start, and -broken only of a unit that never starts"},
 		{S4, "a unit that is the leader when it installs runs leader-elected before its first config-changed"},
-		{S5, "install and start end well exactly once in the life of a unit"},
+		{S5, "install and start end well exactly once in the life of a unit, but for one more start after a reboot of its machine"},
 		{L1, "leader-elected runs on a unit for which is-leader is true"},
 		{L2, "the first leader of an application sees is-leader true from install on, if it was there from the first"},
 		{D1, "a unit stops only after it departed from every joined unit and every relation but those with its peers is broken"},
@@ -154,7 +154,9 @@ type Sequence struct {
 	RemovedAlone bool
 	// Cut says that the record ends before the unit was at rest, or that the
 	// unit was removed in error: what should have followed is not missed.
-	Cut        bool
+	Cut bool
+	// Reboots are when the machine was rebooted.
+	Reboots    []int64
 	Dispatches []Dispatch
 }
 

@@ -48,6 +48,7 @@ type unitCheck struct {
 	started, stopped, removed bool
 	installLeader, elected    bool
 	peersDeparting            bool
+	lastStart                 int64
 }
 
 func (u *unitCheck) report(rule Rule, i int, format string, args ...any) {
@@ -104,7 +105,7 @@ func (u *unitCheck) life(i int, d *Dispatch) {
 			u.report(S4, i, "leader-elected has not run")
 		}
 	case "start":
-		if u.started {
+		if u.started && !slices.ContainsFunc(u.s.Reboots, func(at int64) bool { return u.lastStart < at && at <= d.Start }) {
 			u.report(S5, i, "start had ended well before")
 		}
 		if !u.configured {
@@ -153,7 +154,7 @@ func (u *unitCheck) ran(d *Dispatch) {
 	case "config-changed":
 		u.configured = true
 	case "start":
-		u.started = true
+		u.started, u.lastStart = true, d.Start
 	case "leader-elected":
 		u.elected = true
 	case "stop":
