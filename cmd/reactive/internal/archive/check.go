@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -118,11 +119,44 @@ func stateFile(name string) bool {
 		strings.HasPrefix(name, ".reactive/")
 }
 
+// credentialFiles are files in which tools keep what lets one in somewhere.
+var credentialFiles = []string{".env", ".netrc", ".git-credentials", ".pypirc", ".docker/config.json", ".aws/credentials", ".kube/config"}
+
+// maxKeyFile is the size above which no file is looked into for a private key.
+const maxKeyFile = 1 << 20
+
+// checkSecret looks whether a file is what nobody else should see.
+func (s *subject) checkSecret(name string, info fs.FileInfo) {
+	for _, f := range credentialFiles {
+		if name == f || strings.HasSuffix(name, "/"+f) {
+			s.add(NoSecrets, "%s holds credentials", name)
+			return
+		}
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
+		return
+	}
+	data, err := fs.ReadFile(s.fsys, name)
+	if err != nil {
+		return // what reads it says so
+	}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			s.add(NoSecrets, "%s holds a private key", name)
+			return
+		}
+	}
+}
+
 func (s *subject) checkFiles() {
 	hooks := false
 	err := fs.WalkDir(s.fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if d.IsDir() && d.Name() == ".git" {
+			s.add(NoSecrets, "%s is a version control directory", name)
+			return fs.SkipDir
 		}
 		if stateFile(name) && !d.IsDir() {
 			s.add(NoStateFiles, "%s is a unit's own state", name)
@@ -136,6 +170,8 @@ func (s *subject) checkFiles() {
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
 			s.checkLink(name)
+		} else {
+			s.checkSecret(name, info)
 		}
 		return nil
 	})

@@ -64,6 +64,8 @@ func open(t *testing.T, data []byte) *zip.Reader {
 	return zr
 }
 
+const privateKey = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIA==\n-----END EC PRIVATE KEY-----\n"
+
 // jujuReads returns what Juju 3.6's own reader says of an archive.
 func jujuReads(t *testing.T, files archive.Files) error {
 	t.Helper()
@@ -108,6 +110,9 @@ func TestEveryRuleRefuses(t *testing.T) {
 		{rule: archive.DispatchExecutable, files: good(map[string]string{"dispatch": "#!/bin/sh\n"}), ours: true},
 		{rule: archive.NoStateFiles, files: good(map[string]string{".unit-state.db": "SQLite"}), ours: true},
 		{rule: archive.NoStateFiles, files: good(map[string]string{".unit-state.db-wal": ""}), ours: true},
+		{rule: archive.NoSecrets, files: good(map[string]string{"conf/tls.pem": "# ours\n" + privateKey}), ours: true},
+		{rule: archive.NoSecrets, files: good(map[string]string{"sub/.netrc": "machine a password b"}), ours: true},
+		{rule: archive.NoSecrets, files: good(map[string]string{".git/config": "[core]"}), ours: true},
 		{rule: archive.Revision, files: good(map[string]string{"revision": "one"})},
 		{rule: archive.LXDProfile, files: good(map[string]string{"lxd-profile.yaml": "devices: {d: {type: disk}}\n"})},
 		{rule: archive.LXDProfile, files: good(map[string]string{"lxd-profile.yaml": "config: {limits.cpu: '1'}\n"})},
@@ -227,6 +232,10 @@ func TestGoodCharmsPass(t *testing.T) {
 	t.Parallel()
 	good := map[string]archive.Files{
 		"minimal": good(nil),
+		"a certificate, and words about keys": good(map[string]string{
+			"ca.pem":    strings.ReplaceAll(privateKey, "EC PRIVATE KEY", "CERTIFICATE"),
+			"README.md": "A key begins with -----BEGIN PRIVATE KEY----- and is kept in .netrc.\n", "net.env": "A=1\n",
+		}),
 		"hooks": func() archive.Files {
 			f := drop("dispatch")
 			f["hooks/install"] = archive.File{Executable: true}

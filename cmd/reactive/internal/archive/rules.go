@@ -30,6 +30,7 @@ var (
 	DispatchPresent    = Rule{"dispatch-present", "The archive must hold dispatch: it is what Juju runs for every hook and action."}
 	DispatchExecutable = Rule{"dispatch-executable", "dispatch must have mode 0755 in the archive: Juju does not change it, and a dispatch that is not executable fails every hook."}
 	NoStateFiles       = Rule{"no-state-files", "What a unit writes at run time must not be in the archive: an upgrade would overwrite the unit's own state with it."}
+	NoSecrets          = Rule{"no-secrets", "Private keys, credentials and version control must not be in the archive: whoever can download the charm can read them."}
 	InsideCharm        = Rule{"inside-charm", "A symbolic link must stay inside the charm: Juju refuses one that is absolute or leads out."}
 	Revision           = Rule{"revision", "The file revision must hold an integer."}
 	LXDProfile         = Rule{"lxd-profile", "lxd-profile.yaml may have devices of type unix-char, unix-block, gpu and usb only, and no config that begins with boot, limits or migration."}
@@ -76,7 +77,7 @@ var (
 func Rules() []Rule {
 	return slices.Clone([]Rule{
 		MetadataPresent, ManifestPresent, BaseOS, BaseChannel, BaseArchitecture,
-		DispatchPresent, DispatchExecutable, NoStateFiles, InsideCharm, Revision, LXDProfile,
+		DispatchPresent, DispatchExecutable, NoStateFiles, NoSecrets, InsideCharm, Revision, LXDProfile,
 		Readable, Required, Name, FormatOneKeys,
 		EndpointName, EndpointReserved, EndpointDuplicate, EndpointInterface, EndpointScope,
 		SubordinateContainer, ExtraBindings, StorageType, StorageCount, StorageSize, DeviceCount,

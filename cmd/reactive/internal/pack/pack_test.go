@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	jujucharm "github.com/juju/charm/v12"
@@ -243,8 +245,21 @@ func TestUnpackedDispatchRuns(t *testing.T) {
 func TestSameSourcesSameBytes(t *testing.T) {
 	t.Parallel()
 	var archives [][]byte
-	for range 2 {
+	for i := range 2 {
 		dir := web(t, strings.ReplaceAll(charmcraft, "juju-db", "db"))
+		if i == 1 {
+			// As another person would have them: of another time, and only for her.
+			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				info, statErr := d.Info()
+				if err = errors.Join(err, statErr); err != nil {
+					return err
+				}
+				return errors.Join(os.Chmod(path, info.Mode().Perm()&^0o077), os.Chtimes(path, time.Unix(1e9, 0), time.Unix(1e9, 0)))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 		results, err := pack.Pack(t.Context(), pack.Options{Dir: dir, OutDir: t.TempDir(), Platforms: []string{"amd64"}})
 		if err != nil {
 			t.Fatal(err)
@@ -295,17 +310,23 @@ func TestErrors(t *testing.T) {
 		{"no base", strings.ReplaceAll(small, "base: ubuntu@24.04\n", "") + "platforms: {amd64: }\n" + goPart, "has no base"},
 		{"no dispatch", small + "platforms: {amd64: }\nparts: {charm: {plugin: go}}\n", "give the part organize: {bin/helper: dispatch}"},
 		{"state file", small + "platforms: {amd64: }\nparts: {charm: {plugin: go, organize: {bin/web: dispatch}}, f: {plugin: dump, source: state}}\n", "no-state-files: .unit-state.db"},
+		{"private key", small + "platforms: {amd64: }\nparts: {charm: {plugin: go, organize: {bin/web: dispatch}}, f: {plugin: dump, source: keys}}\n", "no-secrets: tls.key holds a private key"},
 		{"unknown platform", small + "platforms: {arm64: }\n" + goPart, `no platform "amd64"; it has arm64`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := web(t, tt.yaml)
-			if err := os.MkdirAll(dir+"/state", 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(dir+"/state/.unit-state.db", []byte("SQLite"), 0o644); err != nil {
-				t.Fatal(err)
+			for name, text := range map[string]string{
+				"state/.unit-state.db": "SQLite",
+				"keys/tls.key":         "-----BEGIN PRIVATE KEY-----\nMHcCAQEEIA==\n-----END PRIVATE KEY-----\n",
+			} {
+				if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
 			}
 			_, err := pack.Pack(t.Context(), pack.Options{Dir: dir, OutDir: t.TempDir(), Platforms: []string{"amd64"}})
 			// The platform is only asked for where the charm has one at all.
