@@ -26,25 +26,25 @@ type Options struct {
 // A Rule is a kind of mistake.
 type Rule struct {
 	ID string
-	// Sentence says what is wrong about it.
+	// Sentence says what is wrong about it, and how to mend it.
 	Sentence string
 }
 
 // The rules.
 var (
-	FlagNeverSet      = Rule{"flag-never-set", "A handler that waits for a flag that nobody sets never runs."}
-	FlagNeverRead     = Rule{"flag-never-read", "A flag that is set, and that nobody waits for or looks at, does nothing."}
-	FlagUnused        = Rule{"flag-unused", "A flag that is declared and not used is left over."}
-	EndpointUnknown   = Rule{"endpoint-unknown", "An endpoint of the code that charmcraft.yaml does not have makes every hook fail."}
+	FlagNeverSet      = Rule{"flag-never-set", "A handler that waits for a flag that nobody sets never runs: set it somewhere, or wait for another."}
+	FlagNeverRead     = Rule{"flag-never-read", "A flag that is set, and that nobody waits for or looks at, does nothing: wait for it, or drop it."}
+	FlagUnused        = Rule{"flag-unused", "A flag that is declared and not used is left over: drop it."}
+	EndpointUnknown   = Rule{"endpoint-unknown", "An endpoint of the code that charmcraft.yaml does not have makes every hook fail: declare it there."}
 	EndpointMismatch  = Rule{"endpoint-mismatch", "An endpoint must have the same role and interface in the code and in charmcraft.yaml."}
-	EndpointUnused    = Rule{"endpoint-unused", "An endpoint of charmcraft.yaml that the code does not use promises operators what the charm does not do."}
-	OptionUnknown     = Rule{"option-unknown", "An option that the code reads and charmcraft.yaml does not have is never set."}
-	OptionUnused      = Rule{"option-unused", "An option of charmcraft.yaml that the code never names promises operators what the charm does not do."}
+	EndpointUnused    = Rule{"endpoint-unused", "An endpoint of charmcraft.yaml that the code does not use promises operators what the charm does not do: use it, or take it out."}
+	OptionUnknown     = Rule{"option-unknown", "An option that the code reads and charmcraft.yaml does not have is never set: declare it there."}
+	OptionUnused      = Rule{"option-unused", "An option of charmcraft.yaml that the code never names promises operators what the charm does not do: read it, or take it out."}
 	OptionType        = Rule{"option-type", "An option must fit the Go type that takes it."}
-	ActionUnknown     = Rule{"action-unknown", "An action that the code handles and charmcraft.yaml does not have can never be run."}
-	ActionUnhandled   = Rule{"action-unhandled", "An action of charmcraft.yaml that the code does not handle always fails."}
-	KeepAwake         = Rule{"keep-awake", "Handlers that undo each other's flags can run again and again, until the hook is failed."}
-	UnboundedUnitdata = Rule{"unbounded-unitdata", "Unit data under keys made at run time, of which none is ever removed, grows until Juju refuses it (2 MiB)."}
+	ActionUnknown     = Rule{"action-unknown", "An action that the code handles and charmcraft.yaml does not have can never be run: declare it there."}
+	ActionUnhandled   = Rule{"action-unhandled", "An action of charmcraft.yaml that the code does not handle always fails: handle it, or take it out."}
+	KeepAwake         = Rule{"keep-awake", "Handlers that undo each other's flags can run again and again, until the hook is failed: let one of them wait for something that the others do not change."}
+	UnboundedUnitdata = Rule{"unbounded-unitdata", "Unit data under keys made at run time, of which none is ever removed, grows until Juju refuses it (2 MiB): remove what is no longer needed."}
 )
 
 // Rules returns all rules.
@@ -58,7 +58,7 @@ func Rules() []Rule {
 // A Finding is one mistake.
 type Finding struct {
 	Rule Rule
-	// Place is where, such as "charm/charm.go:31" or "charmcraft.yaml".
+	// Place is where, such as "charm/charm.go:31" or "charmcraft.yaml:12".
 	Place string
 	// Detail says what is wrong there.
 	Detail string

@@ -91,7 +91,8 @@ func load(ctx context.Context, goTool, dir string) (*program, error) {
 
 // mine says whether a package is the charm's own: it is in the charm's
 // directory, or the charm's programs use it and it is of the same module. The
-// framework's packages are not, but for its example charms.
+// framework's packages are not, but for its example charms and what lies right
+// above a charm of its tests.
 func mine(l listed, dir string) bool {
 	if l.Module == nil || !l.Module.Main {
 		return false
@@ -107,7 +108,7 @@ func mine(l listed, dir string) bool {
 		abs = real
 	}
 	rel, err := filepath.Rel(abs, l.Dir)
-	return err == nil && filepath.IsLocal(rel)
+	return err == nil && (filepath.IsLocal(rel) || rel == "..")
 }
 
 type imports struct {

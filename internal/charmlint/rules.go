@@ -4,8 +4,12 @@ import (
 	"fmt"
 	"go/types"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 
 	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/internal/picture"
@@ -26,6 +30,48 @@ func (c *check) add(r Rule, place, format string, args ...any) {
 
 // described is the file that describes the charm.
 func (c *check) described() string { return c.file.Files[0] }
+
+// where is the place of what a file of the charm describes under keys, such as
+// charmcraft.yaml:12, and the file that describes the charm if none does. The
+// older files have what is in charmcraft.yaml without its first key.
+func (c *check) where(keys ...string) string {
+	for _, name := range c.file.Files {
+		data, err := os.ReadFile(filepath.Join(c.p.dir, name))
+		var doc yaml.Node
+		if err != nil || yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
+			continue
+		}
+		path := keys
+		if name == charmfile.ActionsFile || name == charmfile.ConfigFile {
+			path = keys[1:]
+		}
+		if line := lineOf(doc.Content[0], path); line > 0 {
+			return fmt.Sprintf("%s:%d", name, line)
+		}
+	}
+	return c.described()
+}
+
+// lineOf returns the line of the last of keys, each in the map of the one
+// before; 0 if it is not there.
+func lineOf(n *yaml.Node, keys []string) int {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n.Kind != yaml.MappingNode || len(keys) == 0 {
+		return 0
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value != keys[0] {
+			continue
+		}
+		if len(keys) == 1 {
+			return n.Content[i].Line
+		}
+		return lineOf(n.Content[i+1], keys[1:])
+	}
+	return 0
+}
 
 // polarity calls visit for each flag of an expression, with whether the
 // expression wants it set.
@@ -110,7 +156,7 @@ func (c *check) endpoints() {
 		// To be placed beside a principal a charm need not do anything.
 		principal := e.Scope == charmfile.ContainerScope && e.Role == charmfile.Requirer
 		if !used[e.Name] && !principal && !c.named(e.Name) {
-			c.add(EndpointUnused, c.described(), "the code does not use endpoint %q", e.Name)
+			c.add(EndpointUnused, c.where(string(e.Role), e.Name), "the code does not use endpoint %q", e.Name)
 		}
 	}
 }
@@ -153,7 +199,7 @@ func (c *check) options() {
 			return strings.HasPrefix(f.Name, "config.") && strings.HasSuffix(f.Name, "."+o.Name)
 		})
 		if !waited && !c.facts.texts[o.Name] {
-			c.add(OptionUnused, c.described(), "the code never names option %q", o.Name)
+			c.add(OptionUnused, c.where("config", "options", o.Name), "the code never names option %q", o.Name)
 		}
 	}
 }
@@ -197,7 +243,7 @@ func (c *check) actions() {
 	}
 	for _, a := range c.file.Actions {
 		if !slices.Contains(c.graph.Actions, a.Name) {
-			c.add(ActionUnhandled, c.described(), "the code does not handle action %q", a.Name)
+			c.add(ActionUnhandled, c.where("actions", a.Name), "the code does not handle action %q", a.Name)
 		}
 	}
 }

@@ -158,8 +158,14 @@ func (w *writer) end(ctx context.Context, h *reactive.Hook, record *reactive.Rec
 
 // writeFile replaces a file at once: the collector sees the old one or the new.
 func writeFile(path string, data []byte) error {
-	// The collector reads only names that end with .prom.
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	// The collector reads only names that end with .prom. A unit runs one hook
+	// at a time: what a killed one left is taken away by the next, and no name
+	// is opened that somebody else has put there.
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}

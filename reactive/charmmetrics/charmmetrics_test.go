@@ -193,6 +193,10 @@ func TestKilledHooks(t *testing.T) {
 	t.Parallel()
 	dir, failures := t.TempDir(), 0
 	juju := deploy(t, dir, &failures)
+	// What a hook left that was killed while it wrote the file.
+	if err := os.WriteFile(filepath.Join(dir, "juju_web-0.prom.new"), []byte("half a li"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for call := range 6 {
 		juju.KillAt(jujusim.Point{Unit: "web/0", At: "update-status", Call: call})
 		if err := juju.UpdateStatus("web/0"); err != nil {
@@ -201,6 +205,10 @@ func TestKilledHooks(t *testing.T) {
 		settle(t, juju)
 	}
 	families := read(t, dir)
+	list, err := os.ReadDir(dir)
+	if err != nil || len(list) != 1 {
+		t.Errorf("the directory holds %v (%v), want the one file", list, err)
+	}
 	runs := value(families, "juju_charm_hook_runs_total", "hook", "update-status")
 	failed := value(families, "juju_charm_hook_failures_total", "hook", "update-status")
 	// Killed after it wrote its record, a hook counts as one that went well.
