@@ -91,8 +91,7 @@ func load(ctx context.Context, goTool, dir string) (*program, error) {
 
 // mine says whether a package is the charm's own: it is in the charm's
 // directory, or the charm's programs use it and it is of the same module. The
-// framework's packages are not, but for its example charms and what lies right
-// above a charm of its tests.
+// framework's packages are not, but for its example charms.
 func mine(l listed, dir string) bool {
 	if l.Module == nil || !l.Module.Main {
 		return false
@@ -108,7 +107,7 @@ func mine(l listed, dir string) bool {
 		abs = real
 	}
 	rel, err := filepath.Rel(abs, l.Dir)
-	return err == nil && (filepath.IsLocal(rel) || rel == "..")
+	return err == nil && filepath.IsLocal(rel)
 }
 
 type imports struct {
