@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -12,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/charmed-go/charms/cmd/reactive/internal/charmgraph"
 	"github.com/charmed-go/charms/internal/charmlint"
 	"github.com/charmed-go/charms/internal/picture"
 )
@@ -115,45 +115,19 @@ func askCharm(ctx context.Context, dir string) (g picture.Graph, err error) {
 	if err != nil {
 		return g, err
 	}
+	var refused error
 	for _, p := range programs {
-		path := filepath.Join(tmp, p.Name())
-		if !linksReactive(path) {
-			continue
-		}
-		cmd := exec.CommandContext(ctx, path, "graph", "--json")
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "JUJU_CHARM_DIR="+dir, "JUJU_CONTEXT_ID=")
-		var stderr strings.Builder
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			// A charm that is put together wrongly says so and stops.
-			return g, fmt.Errorf("the charm cannot be put together: %s", firstLine(stderr.String(), err))
-		}
-		if json.Unmarshal(out, &g) == nil && g.Charm != "" {
+		// A charm may have other programs that use the framework.
+		g, ok, err := charmgraph.Of(ctx, filepath.Join(tmp, p.Name()), dir)
+		switch {
+		case ok && err == nil:
 			return g, nil
+		case ok && refused == nil:
+			refused = err
 		}
+	}
+	if refused != nil {
+		return g, refused
 	}
 	return g, fmt.Errorf("there is no charm in %s: no program there uses package reactive", dir)
-}
-
-// linksReactive says whether a program is made with package reactive.
-func linksReactive(path string) bool {
-	info, err := buildinfo.ReadFile(path)
-	if err != nil {
-		return false
-	}
-	const module = "github.com/charmed-go/charms"
-	for _, dep := range info.Deps {
-		if dep.Path == module {
-			return true
-		}
-	}
-	return info.Main.Path == module
-}
-
-func firstLine(text string, err error) string {
-	if line, _, _ := strings.Cut(strings.TrimSpace(text), "\n"); line != "" {
-		return line
-	}
-	return err.Error()
 }

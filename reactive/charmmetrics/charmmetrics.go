@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -190,25 +192,25 @@ func (w *writer) text(h *reactive.Hook, record *reactive.Record) []byte {
 	)}
 	c := w.before
 	t.family("juju_charm_hook_runs_total", "counter", "Hooks that ran to their end, failed ones included.")
-	for _, hook := range sortedKeys(c.Hooks) {
+	for _, hook := range slices.Sorted(maps.Keys(c.Hooks)) {
 		t.sample(float64(c.Hooks[hook].Runs), "hook", hook)
 	}
 	t.family("juju_charm_hook_failures_total", "counter", "Hooks that failed.")
-	for _, hook := range sortedKeys(c.Hooks) {
+	for _, hook := range slices.Sorted(maps.Keys(c.Hooks)) {
 		t.sample(float64(c.Hooks[hook].Failures), "hook", hook)
 	}
 	t.family("juju_charm_hook_last_duration_seconds", "gauge", "How long the last run of the hook took.")
-	for _, hook := range sortedKeys(c.Hooks) {
+	for _, hook := range slices.Sorted(maps.Keys(c.Hooks)) {
 		t.sample(c.Hooks[hook].LastDuration, "hook", hook)
 	}
 	t.family("juju_charm_hook_last_success_timestamp_seconds", "gauge", "When the hook last went well.")
-	for _, hook := range sortedKeys(c.Hooks) {
+	for _, hook := range slices.Sorted(maps.Keys(c.Hooks)) {
 		if last := c.Hooks[hook].LastSuccess; !last.IsZero() {
 			t.sample(float64(last.UnixMilli())/1e3, "hook", hook)
 		}
 	}
 	t.family("juju_charm_handler_runs_total", "counter", "Runs of the charm's handlers.")
-	for _, handler := range sortedKeys(c.Handlers) {
+	for _, handler := range slices.Sorted(maps.Keys(c.Handlers)) {
 		t.sample(float64(c.Handlers[handler]), "handler", handler)
 	}
 	t.family("juju_charm_flags", "gauge", "Flags that are set at the end of the last hook.")

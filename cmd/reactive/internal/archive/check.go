@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -221,27 +222,18 @@ func (s *subject) checkLXDProfile() {
 		s.add(LXDProfile, "lxd-profile.yaml: %v", err)
 		return
 	}
-	for _, name := range sortedKeys(profile.Devices) {
+	for _, name := range slices.Sorted(maps.Keys(profile.Devices)) {
 		if t, ok := profile.Devices[name]["type"]; ok && !slices.Contains([]string{"unix-char", "unix-block", "gpu", "usb"}, t) {
 			s.add(LXDProfile, "device %q is of type %q", name, t)
 		}
 	}
-	for _, key := range sortedKeys(profile.Config) {
+	for _, key := range slices.Sorted(maps.Keys(profile.Config)) {
 		for _, prefix := range []string{"boot", "limits", "migration"} {
 			if strings.HasPrefix(key, prefix) {
 				s.add(LXDProfile, "config has %q", key)
 			}
 		}
 	}
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func (s *subject) checkBases() {

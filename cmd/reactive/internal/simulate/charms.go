@@ -4,22 +4,20 @@ package simulate
 
 import (
 	"context"
-	"debug/buildinfo"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/cmd/reactive/internal/archive"
 	"github.com/charmed-go/charms/cmd/reactive/internal/bundle"
+	"github.com/charmed-go/charms/cmd/reactive/internal/charmgraph"
 	"github.com/charmed-go/charms/cmd/reactive/internal/pack"
 	"github.com/charmed-go/charms/internal/explore"
 	"github.com/charmed-go/charms/internal/picture"
@@ -209,14 +207,10 @@ func machines(m *jujusim.Model, to []string) ([]string, error) {
 // package reactive: they are asked for them.
 func (s *Scenario) Graphs(ctx context.Context) []picture.Graph {
 	var graphs []picture.Graph
-	for _, path := range sortedKeys(s.dirs) {
-		dir := s.dirs[path]
-		if !isReactive(filepath.Join(dir, "dispatch")) {
-			continue
-		}
-		g, err := graphOf(ctx, dir)
-		if err != nil {
-			continue
+	for _, path := range slices.Sorted(maps.Keys(s.dirs)) {
+		g, ok, err := charmgraph.Of(ctx, filepath.Join(s.dirs[path], "dispatch"), s.dirs[path])
+		if !ok || err != nil {
+			continue // the trace is as good without
 		}
 		g.Applications = nil
 		for _, a := range s.bundle.Applications {
@@ -227,52 +221,6 @@ func (s *Scenario) Graphs(ctx context.Context) []picture.Graph {
 		graphs = append(graphs, g)
 	}
 	return graphs
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// isReactive says whether a program is a charm made with package reactive: no
-// other is run with arguments that it may not expect.
-func isReactive(program string) bool {
-	info, err := buildinfo.ReadFile(program)
-	if err != nil {
-		return false
-	}
-	const module = "github.com/charmed-go/charms"
-	if info.Main.Path == module {
-		return true
-	}
-	for _, dep := range info.Deps {
-		if dep.Path == module {
-			return true
-		}
-	}
-	return false
-}
-
-// graphOf asks a charm for its handlers and flags.
-func graphOf(ctx context.Context, dir string) (picture.Graph, error) {
-	var g picture.Graph
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "dispatch"), "graph", "--json")
-	cmd.Dir, cmd.Env = dir, []string{"JUJU_CHARM_DIR=" + dir, "PATH=" + os.Getenv("PATH")}
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return g, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
-		}
-		return g, err
-	}
-	return g, json.Unmarshal(out, &g)
 }
 
 // exists says whether a file is there.
