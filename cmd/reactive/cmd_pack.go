@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -88,8 +89,12 @@ Then: juju deploy ./web_amd64.charm`,
 type progress struct {
 	stdout, stderr io.Writer
 	terminal       bool
-	start          time.Time
-	compiled       int
+
+	mu       sync.Mutex
+	building pack.Event // the last one, while a program is built
+	start    time.Time
+	compiled int
+	stop     chan struct{} // ends the clock
 }
 
 func newProgress(s streams) *progress {
@@ -98,25 +103,57 @@ func newProgress(s streams) *progress {
 }
 
 func (p *progress) report(e pack.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch e.Step {
 	case pack.Building:
-		p.start, p.compiled = time.Now(), 0
+		p.building, p.start, p.compiled = e, time.Now(), 0
 		if !p.terminal {
 			fmt.Fprintf(p.stderr, "%s: building %s\n", e.Platform, e.Program)
-			return
+		} else if p.stop == nil {
+			p.stop = make(chan struct{})
+			go p.clock(p.stop)
 		}
-		p.line("%s: building %s", e.Platform, e.Program)
 	case pack.Compiling:
+		p.building = e
 		p.compiled++
-		p.line("%s: building %s: %d packages in %.1fs, now %s", e.Platform, e.Program, p.compiled, time.Since(p.start).Seconds(), e.Package)
 	case pack.Packed:
-		p.clear()
+		p.end()
 		version := ""
 		if e.Result.Version != "" {
 			version = ", version " + e.Result.Version
 		}
 		fmt.Fprintf(p.stdout, "%s  %.1f MB%s\n", e.Result.Path, float64(e.Result.Size)/1e6, version)
+		return
 	}
+	p.show()
+}
+
+// clock shows that time passes while one package takes long.
+func (p *progress) clock(stop chan struct{}) {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-second.C:
+			p.mu.Lock()
+			// It may have been stopped while it waited.
+			if p.stop == stop {
+				p.show()
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+func (p *progress) show() {
+	text := fmt.Sprintf("%s: building %s: %.0f s", p.building.Platform, p.building.Program, time.Since(p.start).Seconds())
+	if p.compiled > 0 {
+		text += fmt.Sprintf(", %d packages, now %s", p.compiled, p.building.Package)
+	}
+	p.line("%s", text)
 }
 
 func (p *progress) line(format string, args ...any) {
@@ -130,7 +167,18 @@ func (p *progress) line(format string, args ...any) {
 	fmt.Fprintf(p.stderr, "\r\x1b[K%s", line)
 }
 
+// clear takes the line away.
 func (p *progress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+func (p *progress) end() {
+	if p.stop != nil {
+		close(p.stop)
+		p.stop = nil
+	}
 	if p.terminal {
 		fmt.Fprint(p.stderr, "\r\x1b[K")
 	}
