@@ -19,7 +19,7 @@ type DeployOptions struct {
 	// To are the machines of the first units, by id, which need not exist;
 	// other units get a machine of their own.
 	To []string
-	// Trust is --trust.
+	// Trust is --trust: credential-get shows the application Options.Cloud.
 	Trust bool
 	// Model is the name of another model in which the application lives. Its
 	// relations with applications here cross models: it is offered, and sees

@@ -2,7 +2,6 @@ package jujusim
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/charmed-go/charms/hooktool"
@@ -85,20 +84,6 @@ func (d *Dispatch) title() string {
 		return d.Hook.String()
 	}
 	return d.Unit + " " + d.At
-}
-
-// recordedArgs are the arguments of a call without secrets.
-func recordedArgs(c hooktool.Call) []string {
-	args := slices.Clone(c.Args)
-	if c.Tool != "secret-add" && c.Tool != "secret-set" {
-		return args
-	}
-	for i, arg := range args {
-		if key, _, ok := strings.Cut(arg, "="); ok && !strings.HasPrefix(arg, "-") {
-			args[i] = key + "=…"
-		}
-	}
-	return args
 }
 
 // History returns the dispatches so far, in the order of their start. What runs

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/jujusim/model"
 )
 
@@ -25,6 +26,9 @@ type Options struct {
 	Name string
 	// Kubernetes makes it a Kubernetes model.
 	Kubernetes bool
+	// Cloud is what credential-get shows to applications that were deployed with
+	// Trust.
+	Cloud *hooktool.CloudSpec
 	// Dir is where charm directories and sockets are made. Empty means a
 	// temporary directory, which Close removes. Paths of sockets are short, so
 	// keep it short too.
@@ -127,6 +131,7 @@ func New(opts Options) (*Model, error) {
 		Name: opts.Name, Version: version, Type: model.Machine,
 		Applications: make(map[string]*model.Application),
 		Secrets:      make(map[string]*model.Secret),
+		Cloud:        opts.Cloud,
 	}
 	if m.data.Name == "" {
 		m.data.Name = "test"

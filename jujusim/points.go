@@ -71,7 +71,7 @@ func (r *Running) around(c hooktool.Call, run func() (hooktool.Result, error)) (
 	}
 	began := time.Now()
 	result, err := run()
-	done := Call{Tool: c.Tool, Args: recordedArgs(c), In: len(c.Stdin), Out: len(result.Stdout), Code: result.Code, Duration: time.Since(began)}
+	done := Call{Tool: c.Tool, Args: agent.ShownArgs(c), In: len(c.Stdin), Out: len(result.Stdout), Code: result.Code, Duration: time.Since(began)}
 	if err != nil {
 		done.Err = err.Error()
 	}

@@ -246,13 +246,17 @@ func (a *Agent) credentialGet() *tool {
 		switch {
 		case a.m.Kubernetes():
 			return fmt.Errorf("cannot access cloud credentials: credential-get on a %q model not supported", "caas")
-		case !a.application().Trust || a.m.Credential == nil:
+		case !a.application().Trust || a.m.Cloud == nil:
 			return errors.New("cannot access cloud credentials: permission denied")
 		}
-		from := a.m.Credential
-		spec := cloudSpec{Type: from.Type, Name: from.Name, Region: from.Region, Endpoint: from.Endpoint}
-		if from.AuthType != "" {
-			spec.Credential = &cloudCredential{AuthType: from.AuthType, Attributes: from.Attributes}
+		from := a.m.Cloud
+		spec := cloudSpec{
+			Type: from.Type, Name: from.Name, Region: from.Region, Endpoint: from.Endpoint,
+			IdentityEndpoint: from.IdentityEndpoint, StorageEndpoint: from.StorageEndpoint,
+			CACertificates: from.CACertificates, SkipTLSVerify: from.SkipTLSVerify,
+		}
+		if from.Credential.AuthType != "" {
+			spec.Credential = &cloudCredential{AuthType: from.Credential.AuthType, Attributes: from.Credential.Attributes}
 		}
 		return out.write(c, spec)
 	}

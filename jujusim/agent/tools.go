@@ -181,3 +181,18 @@ func oneKey(key *string) func(args []string) error {
 		return noMore(args[1:])
 	}
 }
+
+// ShownArgs are the arguments of a call as a record may show them: without the
+// content of secrets.
+func ShownArgs(c hooktool.Call) []string {
+	args := slices.Clone(c.Args)
+	if c.Tool != "secret-add" && c.Tool != "secret-set" {
+		return args
+	}
+	for i, arg := range args {
+		if key, _, ok := strings.Cut(arg, "="); ok && !strings.HasPrefix(arg, "-") {
+			args[i] = key + "=…"
+		}
+	}
+	return args
+}

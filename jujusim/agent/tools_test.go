@@ -86,7 +86,8 @@ func TestResourceAndCredential(t *testing.T) {
 		[2]string{"credential-get", "ERROR cannot access cloud credentials: permission denied (1)"},
 	)
 	m.Applications["web"].Trust = true
-	m.Credential = &model.Credential{Type: "lxd", Name: "localhost", AuthType: "certificate", Attributes: map[string]string{"client-cert": "c"}}
+	m.Cloud = &hooktool.CloudSpec{Type: "lxd", Name: "localhost",
+		Credential: hooktool.CloudCredential{AuthType: "certificate", Attributes: map[string]string{"client-cert": "c"}}}
 	const yaml = `type: lxd
 name: localhost
 region: ""

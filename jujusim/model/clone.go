@@ -20,10 +20,11 @@ func (m *Model) Clone() *Model {
 			c.Relations[i] = r.Clone()
 		}
 	}
-	if m.Credential != nil {
-		credential := *m.Credential
-		credential.Attributes = maps.Clone(credential.Attributes)
-		c.Credential = &credential
+	if m.Cloud != nil {
+		cloud := *m.Cloud
+		cloud.Credential.Attributes = maps.Clone(cloud.Credential.Attributes)
+		cloud.CACertificates = slices.Clone(cloud.CACertificates)
+		c.Cloud = &cloud
 	}
 	return c
 }

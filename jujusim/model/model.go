@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/charmed-go/charms/hooktool"
 )
 
 // The kinds of model.
@@ -58,9 +60,9 @@ type Model struct {
 	// LegacyProxy are the http-proxy settings and their like, which hooks see as
 	// http_proxy, HTTP_PROXY and so on, where they are set.
 	LegacyProxy Proxy `json:"legacy-proxy,omitzero"`
-	// Credential is what credential-get shows to trusted applications;
-	// nil means that the cloud has none.
-	Credential *Credential `json:"credential,omitempty"`
+	// Cloud is what credential-get shows to trusted applications; nil means that
+	// it shows nothing.
+	Cloud *hooktool.CloudSpec `json:"cloud,omitempty"`
 }
 
 // A Proxy holds the juju-http-proxy settings and their like, which hooks see
@@ -72,18 +74,6 @@ type Proxy struct {
 	// No is the juju-no-proxy setting; empty means Juju's default,
 	// "127.0.0.1,localhost,::1".
 	No string `json:"no,omitempty"`
-}
-
-// A Credential is the cloud specification that credential-get prints.
-type Credential struct {
-	Type     string `json:"type"`
-	Name     string `json:"name"`
-	Region   string `json:"region,omitempty"`
-	Endpoint string `json:"endpoint,omitempty"`
-	// AuthType is the credential's auth type, such as "certificate", and
-	// Attributes its values.
-	AuthType   string            `json:"auth-type,omitempty"`
-	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
 // An Application is one application and what its charm declares.

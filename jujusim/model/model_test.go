@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/jujusim/model"
 )
 
@@ -82,11 +83,15 @@ func TestJSONRoundTrip(t *testing.T) {
 func TestCloneSharesNothing(t *testing.T) {
 	t.Parallel()
 	m, untouched := read(t), read(t)
+	for _, model := range []*model.Model{m, untouched} {
+		model.Cloud = &hooktool.CloudSpec{CACertificates: []string{"ca"}, Credential: hooktool.CloudCredential{Attributes: map[string]string{"key": "k"}}}
+	}
 	c := m.Clone()
 	if !reflect.DeepEqual(c, untouched) {
 		t.Fatalf("the clone differs: %+v", c)
 	}
 	c.Unit("app/0").State["k"] = "changed"
+	c.Cloud.CACertificates[0], c.Cloud.Credential.Attributes["key"] = "changed", "changed"
 	c.Unit("app/0").Ports[""][0].From = 1
 	c.Application("app").Status.Data["x"].([]any)[1].(map[string]any)["y"] = "changed"
 	c.Application("app").Config["port"].Value = 1

@@ -107,13 +107,14 @@ func build(ctx context.Context, file *charmfile.Charm, s State) (*model.Model, e
 		State: maps.Clone(s.CharmState), Storage: make(map[string]*model.StorageInstance),
 	}
 	b.app = &model.Application{
-		Subordinate: file.Subordinate, Status: status(s.ApplicationStatus),
+		Trust: s.Cloud != nil, Subordinate: file.Subordinate, Status: status(s.ApplicationStatus),
 		LeaderSettings: maps.Clone(s.LeaderSettings), Units: map[string]*model.Unit{s.Unit: b.unit},
 	}
 	b.model = &model.Model{
 		Name: s.Model.Name, UUID: s.Model.UUID, Type: model.Machine, Version: s.JujuVersion,
 		Applications: map[string]*model.Application{own: b.app},
 		Secrets:      make(map[string]*model.Secret),
+		Cloud:        s.Cloud,
 	}
 	if s.Model.Kubernetes {
 		b.model.Type = model.Kubernetes

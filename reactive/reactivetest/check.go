@@ -73,6 +73,9 @@ func (c *checker) unit() {
 	if c.juju4() && len(c.state.LeaderSettings) > 0 {
 		c.say("State.LeaderSettings are given, but Juju %s has no leader-get and leader-set: leave them empty, or use the application data of a peer relation.", c.state.JujuVersion)
 	}
+	if c.state.Cloud != nil && c.state.Model.Kubernetes {
+		c.say("State.Cloud is given, but on Kubernetes Juju shows it to nobody: leave it out.")
+	}
 	for i, p := range c.state.Ports {
 		for _, other := range c.state.Ports[:i] {
 			if overlap(p, other) {

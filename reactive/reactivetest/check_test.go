@@ -52,6 +52,8 @@ func TestChecks(t *testing.T) {
 		{"port", rt.State{Ports: []string{"80/xyz"}}, quiet, `State.Ports has "80/xyz", which is no port range (…`},
 		{"port range", rt.State{Ports: []string{"80-90/tcp"}, Model: rt.Model{Kubernetes: true}}, quiet,
 			`State.Ports has "80-90/tcp", but Juju opens no ranges on Kubernetes: list the ports one by one.`},
+		{"cloud", rt.State{Cloud: &hooktool.CloudSpec{}, Model: rt.Model{Kubernetes: true}}, quiet,
+			`State.Cloud is given, but on Kubernetes Juju shows it to nobody: leave it out.`},
 		{"port overlap", rt.State{Ports: []string{"80/tcp", "85/udp", "80-90/tcp"}}, quiet,
 			`State.Ports has "80/tcp" and "80-90/tcp", which overlap: Juju opens no range that has a port of another one, so leave one out.`},
 		{"port endpoint", rt.State{Ports: []string{"80/tcp (nope)"}}, quiet, `State.Ports has "80/tcp (nope)", but the charm has no endpoint "nope": it has site, beside, …`},

@@ -166,7 +166,7 @@ type callLog struct {
 func (l *callLog) around(c hooktool.Call, next func() (hooktool.Result, error)) (hooktool.Result, error) {
 	l.mu.Lock()
 	i := len(l.calls)
-	l.calls = append(l.calls, Call{Tool: c.Tool, Args: shown(c)})
+	l.calls = append(l.calls, Call{Tool: c.Tool, Args: agent.ShownArgs(c)})
 	l.mu.Unlock()
 	result, err := next()
 	l.mu.Lock()
@@ -179,20 +179,6 @@ func (l *callLog) list() []Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.calls)
-}
-
-// shown returns the arguments of a call without the content of secrets.
-func shown(c hooktool.Call) []string {
-	args := slices.Clone(c.Args)
-	if c.Tool != "secret-add" && c.Tool != "secret-set" {
-		return args
-	}
-	for i, arg := range args {
-		if key, _, ok := strings.Cut(arg, "="); ok && !strings.HasPrefix(arg, "-") {
-			args[i] = key + "=…"
-		}
-	}
-	return args
 }
 
 // conclude does what Juju does after the hook went well.

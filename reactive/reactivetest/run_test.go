@@ -48,9 +48,11 @@ func full(version string) rt.State {
 		Storage:     []rt.Storage{{ID: "data/0"}, {ID: "disk/1", Location: "/dev/sdb"}},
 		Resources:   map[string]string{"binary": "/tmp/binary"},
 		JujuVersion: version,
-		Unit:        "web/0",
-		Address:     "10.1.1.1",
-		Model:       rt.Model{Name: "m", UUID: "00000000-0bad-400d-8000-4b1d0d06f00d"},
+		Cloud: &hooktool.CloudSpec{Type: "lxd", Name: "localhost", CACertificates: []string{"ca"},
+			Credential: hooktool.CloudCredential{AuthType: "certificate", Attributes: map[string]string{"client-cert": "c"}}},
+		Unit:    "web/0",
+		Address: "10.1.1.1",
+		Model:   rt.Model{Name: "m", UUID: "00000000-0bad-400d-8000-4b1d0d06f00d"},
 	}
 	if version[0] == '3' {
 		s.LeaderSettings = map[string]string{"s": "t"}
@@ -328,6 +330,33 @@ func TestTwiceInEveryHook(t *testing.T) {
 		step(rt.StorageDetaching("data/0"))
 		step(rt.Stop())
 		step(rt.Remove())
+	}
+}
+
+// The cloud's credential is for applications that are trusted with it.
+func TestCloud(t *testing.T) {
+	t.Parallel()
+	asking := rt.Charm{Files: web.Files, New: func() *reactive.Charm {
+		c := reactive.New("web")
+		c.HandleEvery("ask", func(ctx context.Context, h *reactive.Hook) error {
+			cloud, err := h.Tools().CredentialGet(ctx)
+			if err != nil {
+				return err
+			}
+			h.SetStatus(reactive.Active(cloud.Name + " " + cloud.CACertificates[0] + " " + cloud.Credential.Attributes["client-cert"]))
+			return nil
+		})
+		return c
+	}}
+	for _, version := range versions {
+		s := rt.State{JujuVersion: version, Cloud: full(version).Cloud}
+		if got := rt.Run(t, asking, s, rt.Start()).State.Status.Message; got != "localhost ca c" {
+			t.Errorf("%s: the cloud is %q", version, got)
+		}
+		r := rt.RunFailing(t, asking, rt.State{JujuVersion: version}, rt.Start())
+		if !errors.Is(r.Err, hooktool.ErrPermission) {
+			t.Errorf("%s: the error is %v", version, r.Err)
+		}
 	}
 }
 

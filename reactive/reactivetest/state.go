@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/charmed-go/charms/hooktool"
+	"github.com/charmed-go/charms/jujusim/model"
 	"github.com/charmed-go/charms/reactive"
 )
 
@@ -56,6 +58,10 @@ type State struct {
 	Resources map[string]string
 	// LeaderSettings is the bag of leader-get and leader-set (Juju 3).
 	LeaderSettings map[string]string
+
+	// Cloud is what credential-get shows; nil: the application is not trusted with
+	// it (juju trust).
+	Cloud *hooktool.CloudSpec
 
 	// Address is the unit's address; empty: 10.0.0.1. Every endpoint is bound
 	// to it.
@@ -161,6 +167,7 @@ func (s State) Clone() State {
 	c.Storage = slices.Clone(s.Storage)
 	c.Resources = maps.Clone(s.Resources)
 	c.LeaderSettings = maps.Clone(s.LeaderSettings)
+	c.Cloud = (&model.Model{Cloud: s.Cloud}).Clone().Cloud
 	return c
 }
 
