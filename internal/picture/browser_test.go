@@ -293,12 +293,18 @@ func TestPageSaysWhy(t *testing.T) {
 	no := false
 	hook := picture.Hook{
 		Unit: "web/0", Hook: "start", Leader: &no, Flags: []string{"a"}, Rounds: 1,
-		Steps: []picture.Step{{Phase: "flags", Handler: "ran"}, {Phase: "flags", Handler: "ran", Flag: "b", Set: true}},
+		Steps: []picture.Step{
+			{Phase: "start", Flag: "config.changed", Set: true},
+			{Phase: "flags", Handler: "ran"}, {Phase: "flags", Handler: "ran", Flag: "b", Set: true},
+			{Phase: "end", Flag: "config.changed"},
+		},
 	}
 	p.open(writePage(t, picture.Page{Title: "why", Hooks: []picture.Hook{hook}, Graphs: []picture.Graph{{Charm: "web", Handlers: []picture.Handler{
 		{Name: "ran", When: "a and not c", On: expr("a and not c", "a", "c")},
 		{Name: "missing", When: "c", On: expr("a and c", "a", "c")},
-		{Name: "in the way", When: "not b", On: expr("not (b or c)", "b", "c")},
+		{Name: "too late", When: "not b", On: expr("not (b or c)", "b", "c")},
+		{Name: "in the way", When: "not a", On: expr("not (a or c)", "a", "c")},
+		{Name: "cleared at the end", When: "config.changed and c", On: expr("config.changed and c", "config.changed", "c")},
 		{Name: "either", When: "c or d", On: expr("c or d", "c", "d")},
 		{Name: "hook", When: "hook stop", On: []picture.Condition{{Kind: "hook", Text: "hook stop", Hooks: []string{"stop"}}}},
 		{Name: "leader", When: "leader", On: append(expr("a", "a"), picture.Condition{Kind: "leader", Text: "leader"})},
@@ -312,7 +318,9 @@ func TestPageSaysWhy(t *testing.T) {
 	got := value[[]string](p, `[...document.querySelectorAll("table.why tr")].map(r => [...r.cells].map(c => c.textContent).join(": "))`)
 	want := []string{
 		"missing: c was not set",
-		"in the way: b was set",
+		"too late: ran set b before its turn",
+		"in the way: a was set",
+		"cleared at the end: c was not set",
 		"either: c was not set and d was not set",
 		"hook: it waits for hook stop; this was start",
 		"leader: this unit was not the leader",

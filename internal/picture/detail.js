@@ -77,7 +77,7 @@ function showDetail(h) {
         set.forEach(f => atRound.add(f));
       }
       if (s.flag) {
-        if (s.set) set.add(s.flag); else set.delete(s.flag);
+        change(set, s);
         list.append(el("li", {className: "change"}, el("span", {className: s.set ? "set" : "clear", textContent: s.set ? "set " : "cleared "}), flagLink(s.flag),
           s.trigger ? el("span", {className: "meta", textContent: " by the trigger of " + s.trigger}) : null));
       } else {
@@ -176,30 +176,60 @@ function because(x, set, atRound) {
   return parts.length ? el("div", {className: "because", textContent: "because " + parts.join(" and ")}) : null;
 }
 
-function flagsAfter(h) {
-  const set = new Set(h.flags);
-  for (const s of h.steps) if (s.flag) { if (s.set) set.add(s.flag); else set.delete(s.flag); }
-  return set;
+// roundsOf returns the rounds of flag handlers: the flags at the beginning of
+// each, and what happened in it. In the last one nothing did.
+function roundsOf(h) {
+  const set = new Set(h.flags), rounds = [];
+  const begin = n => { while (rounds.length <= n) rounds.push({set: new Set(set), steps: []}); };
+  for (const s of h.steps) {
+    if (s.phase === "end") break;
+    if (s.phase === "flags") { begin(s.round || 0); rounds.at(-1).steps.push(s); }
+    change(set, s);
+  }
+  begin(rounds.length);
+  return rounds;
 }
 
+function change(set, s) {
+  if (s.flag) { if (s.set) set.add(s.flag); else set.delete(s.flag); }
+}
+
+const restricted = h => ["collect-metrics", "meter-status-changed"].includes(h.hook);
+
+// whyNot says what kept a handler from running, as "explain" does.
 function whyNot(x, h) {
-  const event = h.hook.replace(/^actions?[ /]/, "");
-  const set = flagsAfter(h);
-  for (const c of x.on || []) {
+  const event = h.hook.replace(/^actions?[ /]/, ""), on = x.on || [];
+  if (restricted(h) && !on.some(c => c.kind === "restricted")) return "in this restricted hook only its own handlers run";
+  for (const c of on) {
     if (["hook", "action", "restricted"].includes(c.kind) && !(c.hooks || []).includes(event)) return "it waits for " + c.text + "; this was " + h.hook;
     if (c.kind === "leader" && h.leader === false) return "this unit was not the leader";
-    if (c.kind === "flags" && c.expr && !holds(c.expr, set)) {
-      const seen = new Map(blockers(c.expr, set, true, []).map(b => [b.flag, b.set]));
-      const text = [...seen].map(([f, on]) => f + (on ? " was set" : " was not set"));
-      return text.length ? text.join(c.expr.op === "or" ? " and " : ", ") : "it never holds";
-    }
+    const blocked = c.kind === "flags" && c.expr && flagsBlock(c.expr, h);
+    if (blocked) return blocked;
   }
   if (outcome(h)) return "the hook ended before its turn";
   if (h.status) return "a handler ended the hook before its turn";
-  for (const c of x.on || []) {
+  for (const c of on) {
     if (c.kind === "once") return "it had run before in the unit's life";
     if (c.kind === "files") return "no change of its files";
     if (c.kind === "leader") return "this unit was not the leader";
   }
   return "what it waits for came only after its turn";
+}
+
+// flagsBlock says why a condition over flags never held when the handler could
+// have run, or nothing if it did.
+function flagsBlock(e, h) {
+  const rounds = roundsOf(h), round = rounds.find(r => holds(e, r.set));
+  if (!round) {
+    const seen = new Map(blockers(e, rounds.at(-1).set, true, []).map(b => [b.flag, b.set]));
+    const text = [...seen].map(([f, on]) => f + (on ? " was set" : " was not set"));
+    return text.length ? text.join(e.op === "or" ? " and " : ", ") : "it never holds";
+  }
+  // It was queued. A handler before it may have changed that.
+  const set = new Set(round.set);
+  for (const s of round.steps) {
+    change(set, s);
+    if (s.flag && !holds(e, set)) return s.handler + " " + (s.set ? "set " : "cleared ") + s.flag + " before its turn";
+  }
+  return "";
 }
