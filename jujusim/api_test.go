@@ -412,6 +412,43 @@ func TestSubordinates(t *testing.T) {
 	}
 }
 
+// Every application provides juju-info, and extra bindings have a network.
+func TestJujuInfo(t *testing.T) {
+	t.Parallel()
+	const subordinate = `
+name: watcher
+summary: s
+description: d
+subordinate: true
+requires: {host: {interface: juju-info, scope: container}}
+extra-bindings: {admin: null}
+`
+	var seen string
+	watcher := charm(subordinate, func(at string, tool func(...string) string) error {
+		if at == "start" {
+			seen = tool("network-get", "--bind-address", "admin") + " " + tool("network-get", "nope")
+		}
+		return nil
+	})
+	plain := charm("name: plain\nsummary: s\ndescription: d\n", idle)
+	m := newModel(t, jujusim.Options{})
+	must(t, m.Deploy("p", plain, jujusim.DeployOptions{}))
+	must(t, m.Deploy("w", watcher, jujusim.DeployOptions{}))
+	must1[int](t)(m.Relate("p", "w"))
+	must(t, m.Settle(t.Context()))
+	if got := ran(m, "p/0"); !slices.Contains(got, "juju-info-relation-joined w/0") {
+		t.Errorf("p/0 ran %v", got)
+	}
+	if got := ran(m, "w/0"); !slices.Contains(got, "host-relation-joined p/0") {
+		t.Errorf("w/0 ran %v", got)
+	}
+	if want := m.Snapshot().Unit("w/0").Address + ` ERROR no network config found for binding "nope"`; seen != want {
+		t.Errorf("w/0 saw %s, want %s", seen, want)
+	}
+	must(t, m.Upgrade("p", plain))
+	must(t, m.Settle(t.Context()))
+}
+
 func TestDeployRefuses(t *testing.T) {
 	t.Parallel()
 	m := newModel(t, jujusim.Options{})

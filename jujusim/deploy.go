@@ -123,7 +123,7 @@ func (a *application) setCharm(charm *revision) {
 	meta := charm.meta
 	a.charm = charm
 	a.data.Subordinate = meta.Subordinate
-	a.data.Endpoints = nil
+	a.data.Endpoints, a.data.ExtraBindings = nil, meta.ExtraBindings
 	roles := map[charmfile.Role]string{charmfile.Provider: model.Provider, charmfile.Requirer: model.Requirer, charmfile.Peer: model.Peer}
 	for _, e := range meta.Endpoints {
 		a.data.Endpoints = append(a.data.Endpoints, model.Endpoint{Name: e.Name, Role: roles[e.Role], Interface: e.Interface, Scope: string(e.Scope)})

@@ -113,7 +113,7 @@ func (m *Model) Upgrade(app string, c Charm) error {
 	m.lock()
 	m.closers = append(m.closers, charm.close)
 	for _, r := range a.relations {
-		if _, ok := charm.meta.Endpoint(r.local(app).Name); !ok {
+		if _, ok := charm.meta.Endpoint(r.local(app).Name); !ok && r.local(app).Name != model.JujuInfo {
 			err = fmt.Errorf("cannot upgrade %s: the new charm would break relation %q", app, r.key())
 		}
 	}

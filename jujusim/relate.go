@@ -10,8 +10,9 @@ import (
 )
 
 // Relate relates two applications. Each side is "application:endpoint", or just
-// "application" where only one pair of endpoints fits. It returns the number of
-// the relation.
+// "application" where only one pair of endpoints fits. Every application provides
+// the endpoint juju-info, which counts where no other fits. It returns the number
+// of the relation.
 func (m *Model) Relate(a, b string) (int, error) {
 	m.lock()
 	r, err := m.integrate(a, b)
@@ -37,6 +38,10 @@ func (m *Model) candidates(side string) ([]model.RelationEndpoint, []model.Endpo
 			ends = append(ends, model.RelationEndpoint{Application: app, Name: e.Name, Role: e.Role})
 			declared = append(declared, e)
 		}
+	}
+	if !named || endpoint == model.JujuInfo {
+		ends = append(ends, model.RelationEndpoint{Application: app, Name: model.JujuInfo, Role: model.Provider})
+		declared = append(declared, model.Endpoint{Name: model.JujuInfo, Role: model.Provider, Interface: model.JujuInfo})
 	}
 	if named && len(ends) == 0 {
 		return nil, nil, fmt.Errorf("application %q has no endpoint %q", app, endpoint)
@@ -68,6 +73,11 @@ func (m *Model) integrate(a, b string) (*relation, error) {
 			}
 			found = append(found, &model.Relation{Interface: da[i].Interface, Scope: scope, Endpoints: []model.RelationEndpoint{x, y}})
 		}
+	}
+	// What everybody provides does not count beside what is declared.
+	implicit := func(r *model.Relation) bool { return r.Interface == model.JujuInfo }
+	if slices.ContainsFunc(found, func(r *model.Relation) bool { return !implicit(r) }) {
+		found = slices.DeleteFunc(found, implicit)
 	}
 	switch {
 	case len(found) == 0:

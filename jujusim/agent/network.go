@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/charmed-go/charms/jujusim/model"
@@ -53,7 +54,7 @@ func (a *Agent) networkGet() *tool {
 	t.run = func(c *call) error {
 		u := a.unit()
 		_, bound := a.application().Endpoint(binding)
-		if !bound && binding != "juju-info" {
+		if !bound && binding != model.JujuInfo && !slices.Contains(a.application().ExtraBindings, binding) {
 			return fmt.Errorf("no network config found for binding %q", binding)
 		}
 		info := a.network(u)

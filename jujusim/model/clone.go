@@ -33,6 +33,7 @@ func (m *Model) Clone() *Model {
 func (a *Application) Clone() *Application {
 	c := *a
 	c.Endpoints = slices.Clone(a.Endpoints)
+	c.ExtraBindings = slices.Clone(a.ExtraBindings)
 	c.Config = cloneMap(a.Config, func(o *Option) *Option {
 		return &Option{Type: o.Type, Default: cloneValue(o.Default), Value: cloneValue(o.Value)}
 	})

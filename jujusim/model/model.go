@@ -36,6 +36,10 @@ const (
 	Requirer = "requirer"
 	Peer     = "peer"
 
+	// JujuInfo is the endpoint, and its interface, that every application
+	// provides without declaring it.
+	JujuInfo = "juju-info"
+
 	Global    = "global"
 	Container = "container"
 )
@@ -84,6 +88,8 @@ type Application struct {
 	Leader string `json:"leader"`
 	// Endpoints are the charm's endpoints, related or not.
 	Endpoints []Endpoint `json:"endpoints"`
+	// ExtraBindings are names that network-get knows besides the endpoints.
+	ExtraBindings []string `json:"extra-bindings,omitempty"`
 	// Config are the charm's options by name.
 	Config map[string]*Option `json:"config"`
 	// LeaderSettings is the bag of leader-get and leader-set (Juju 3).

@@ -162,6 +162,7 @@ func (b *builder) declare() {
 			Name: ep.Name, Role: roles[ep.Role], Interface: ep.Interface, Scope: string(ep.Scope),
 		})
 	}
+	a.ExtraBindings = b.file.ExtraBindings
 	a.Config = make(map[string]*model.Option)
 	for _, o := range b.file.Options {
 		option := &model.Option{Type: string(o.Type), Default: o.Default}
