@@ -13,9 +13,13 @@ import (
 	"github.com/charmed-go/charms/internal/canonicaljson"
 )
 
-// maxNodes bounds how large a value a pickle may stand for: it can name the
-// same list many times.
-const maxNodes = 100_000
+// maxNodes and maxText bound how large a value a pickle may stand for, in values
+// and in bytes of their texts: it can name the same list or the same text many
+// times.
+const (
+	maxNodes = 100_000
+	maxText  = canonicaljson.MaxSize
+)
 
 var errPickle = errors.New("not a pickle of plain data")
 
@@ -40,8 +44,7 @@ func unpickle(data []byte) (any, error) {
 	if len(u.stack) != 1 {
 		return nil, errPickle
 	}
-	budget := maxNodes
-	return plain(u.stack[0], &budget, 0)
+	return (&budget{maxNodes, maxText}).plain(u.stack[0], 0)
 }
 
 // Values that may still grow after they were memoized are shared by pointer.
@@ -254,9 +257,23 @@ func (u *unpickler) recall(i uint64, err error) error {
 	return nil
 }
 
+// A budget is what a value may still take.
+type budget struct{ nodes, text int }
+
 // plain returns v as the values that canonicaljson knows.
-func plain(v any, budget *int, depth int) (any, error) {
-	if *budget--; *budget < 0 || depth > canonicaljson.MaxDepth {
+func (b *budget) plain(v any, depth int) (any, error) {
+	b.nodes--
+	switch v := v.(type) {
+	case string:
+		b.text -= len(v)
+	case json.Number:
+		b.text -= len(v)
+	case *pyDict:
+		for key := range v.items {
+			b.text -= len(key)
+		}
+	}
+	if b.nodes < 0 || b.text < 0 || depth > canonicaljson.MaxDepth {
 		return nil, fmt.Errorf("%w: it stands for too large a value", errPickle)
 	}
 	switch v := v.(type) {
@@ -264,7 +281,7 @@ func plain(v any, budget *int, depth int) (any, error) {
 		list := make([]any, len(v.items))
 		for i, item := range v.items {
 			var err error
-			if list[i], err = plain(item, budget, depth+1); err != nil {
+			if list[i], err = b.plain(item, depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -276,7 +293,7 @@ func plain(v any, budget *int, depth int) (any, error) {
 		m := make(map[string]any, len(v.items))
 		for key, item := range v.items {
 			var err error
-			if m[key], err = plain(item, budget, depth+1); err != nil {
+			if m[key], err = b.plain(item, depth+1); err != nil {
 				return nil, err
 			}
 		}

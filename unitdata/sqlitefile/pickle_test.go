@@ -2,6 +2,7 @@ package sqlitefile_test
 
 import (
 	"encoding/hex"
+	"strings"
 	"testing"
 
 	"github.com/charmed-go/charms/internal/canonicaljson"
@@ -68,6 +69,33 @@ func TestUnpickle(t *testing.T) {
 				t.Errorf("got %s (%v), want %s", got, err, test.want)
 			}
 		})
+	}
+}
+
+// TestUnpickleBounds holds that a pickle cannot stand for a value far larger than
+// itself, which would be written out.
+func TestUnpickleBounds(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("x", 1<<16)
+	memoized := "\x80\x04X\x00\x00\x01\x00" + text + "\x94"
+	for name, test := range map[string]struct {
+		pickle string
+		ok     bool
+	}{
+		"a text a hundred times":      {"\x80\x04](X\x00\x00\x01\x00" + text + "\x94" + strings.Repeat("h\x00", 100) + "e.", true},
+		"a text a thousand times":     {"\x80\x04](X\x00\x00\x01\x00" + text + "\x94" + strings.Repeat("h\x00", 1000) + "e.", false},
+		"a key in a thousand dicts":   {memoized + "0](" + strings.Repeat("}h\x00Ns", 1000) + "e.", false},
+		"an integer of 255 bytes":     {"\x80\x04\x8a\xff" + strings.Repeat("\x7f", 255) + ".", true},
+		"a length beyond the end":     {"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", false},
+		"a negative length of a text": {"\x80\x04X\xff\xff\xff\xff.", false},
+		"a memo of a high number":     {"\x80\x04Nr\xff\xff\xff\xff.", true},
+		"no end":                      {"\x80\x04N", false},
+		"nothing":                     {"", false},
+	} {
+		v, err := sqlitefile.Unpickle([]byte(test.pickle))
+		if (err == nil) != test.ok {
+			t.Errorf("%s: got %.40v, error %v", name, v, err)
+		}
 	}
 }
 
