@@ -53,8 +53,9 @@
 // A stripped program with client-native v6.2.0, HAProxy's own Go library, has 8.7
 // MB, and 8.2 MB with its client for the runtime socket alone. One with this whole
 // driver has 4.9 MB, 4.2 MB of which are the standard library's TLS, network and
-// logging. The client here is some 200 lines; the configuration is one function,
-// and what the library would parse is never parsed.
+// logging. The library brings 25 modules along, this driver one, for ids. The
+// client here is some 200 lines; the configuration is one function, and what the
+// library would parse is never parsed.
 //
 // Registering many amphorae by runtime commands, without a reload, is not faster
 // than a reload unless commands are sent by the dozen, and the configuration must
