@@ -95,12 +95,20 @@ func (b *Databag) Get(key string, v any) (bool, error) {
 	return true, nil
 }
 
-// Set writes v under key as canonical JSON. It fails if v cannot be encoded or
+// Set writes v under key as canonical JSON, unless the same value is there in
+// another spelling: nothing is published for its spelling alone. It fails if v cannot be encoded or
 // the databag can only be read ([ErrReadOnly]).
 func (b *Databag) Set(key string, v any) error {
 	text, err := canonicaljson.Encode(v)
 	if err != nil {
 		return fmt.Errorf("cannot encode the value of %q: %w", key, err)
+	}
+	if was := b.Raw(key); b.was != nil && was != text {
+		if v, err := canonicaljson.Decode(was); err == nil {
+			if same, err := canonicaljson.Encode(v); err == nil && same == text {
+				return nil
+			}
+		}
 	}
 	return b.SetRaw(key, text)
 }

@@ -363,7 +363,7 @@ func publish(bag *reactive.Databag, name string, response Response) error {
 	if err != nil {
 		return err
 	}
-	return bag.SetRaw(responsePrefix+name, text)
+	return write(bag, responsePrefix+name, text)
 }
 
 // Readable reports whether this unit knows all that is requested in a relation:

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/charmed-go/charms/internal/canonicaljson"
 	"github.com/charmed-go/charms/reactive"
 )
 
@@ -90,4 +91,13 @@ func names(bag *reactive.Databag, prefix string) []string {
 func inOwnHook(ep *reactive.Endpoint, h *reactive.Hook) bool {
 	e := h.Event()
 	return e.Endpoint == ep.Name() && e.RelationHook() != ""
+}
+
+// write publishes a JSON text, unless the same value is there in another
+// spelling.
+func write(bag *reactive.Databag, key, text string) error {
+	if bag.Has(key) && canonicaljson.Canonical(bag.Raw(key)) == canonicaljson.Canonical(text) {
+		return nil
+	}
+	return bag.SetRaw(key, text)
 }

@@ -241,7 +241,7 @@ func (r *Requirer) Send(ctx context.Context, l *reactive.Leader, request *Reques
 		return fmt.Errorf("cannot send request %q on endpoint %q: %w", request.Name(), r.Name(), err)
 	}
 	request.sentHash = sent.sentHash
-	return bag.SetRaw(requestPrefix+request.Name(), text)
+	return write(bag, requestPrefix+request.Name(), text)
 }
 
 // Remove takes a request back. If there is none, or no provider, it does

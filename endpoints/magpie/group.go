@@ -422,7 +422,12 @@ func (g *Group) publishIn(ctx context.Context, relation, key, value string) erro
 	if data.Raw(key) == value {
 		return nil
 	}
-	if err := data.SetRaw(key, value); err != nil {
+	if key == keyAddresses {
+		err = data.Set(key, json.RawMessage(value))
+	} else {
+		err = data.SetRaw(key, value)
+	}
+	if err != nil {
 		return fail(err)
 	}
 	return nil
