@@ -20,6 +20,7 @@ import (
 	"github.com/charmed-go/charms/jujusim"
 	"github.com/charmed-go/charms/jujusim/model"
 	"github.com/charmed-go/charms/reactive"
+	"github.com/charmed-go/charms/reactive/reactivetest"
 	"gopkg.in/yaml.v3"
 )
 
@@ -359,6 +360,48 @@ func TestRequestsForTheSameJob(t *testing.T) {
 	outcomes = apply(t, manager, append(jobs, other)...)
 	if outcomes[1].Err != nil || outcomes[2].Err != nil || outcomes[1].Name == outcomes[2].Name {
 		t.Errorf("outcomes %v", outcomes)
+	}
+}
+
+// TestAnswers: what cannot be read as a request is answered too, and the answer
+// to a request that is gone does not stay.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	manager := &prometheusmanual.Manager{ConfigFile: filepath.Join(dir, "prometheus.yml"),
+		Certificates: prometheusmanual.CertDir{Path: filepath.Join(dir, "certs")}}
+	charm := reactivetest.Charm{New: serverCharm(manager), Files: fstest.MapFS{"charmcraft.yaml": {Data: []byte(serverMetadata)}}}
+	good := `{"job_name": "web", "job_data": {"static_configs": [{"targets": ["10.0.0.1:80"]}]}}`
+	state := reactivetest.State{Relations: []reactivetest.Relation{{
+		Endpoint:  "manual-jobs",
+		LocalData: map[string]string{"response_gone": `{"success": true}`, "other": "x"},
+		Units: map[string]map[string]string{"web/0": {
+			"request_good": good, "request_text": "s3cret", "request_list": "[]",
+			"request_key":   `{"job_name": "web", "job_data": {}, "client_key": ["s3cret"]}`,
+			"request_alias": strings.Replace(good, "{", `{"request_id": "good", `, 1),
+		}},
+	}}}
+	result := reactivetest.Run(t, charm, state, reactivetest.UpdateStatus())
+	got := result.State.Relations[0].LocalData
+	want := map[string]string{
+		"response_good":  `{"reason": null, "success": true}`,
+		"response_text":  `cannot take scrape job \"text\": not JSON`,
+		"response_list":  `cannot take scrape job \"list\": it is not a JSON object`,
+		"response_key":   `cannot take scrape job \"key\": client_key is not a string`,
+		"response_alias": `cannot take scrape job \"web\": request_id is not that of its key`,
+		"other":          "x",
+	}
+	for key, text := range want {
+		if !strings.Contains(got[key], text) || strings.Contains(got[key], "s3cret") {
+			t.Errorf("%s is %q, want %q", key, got[key], text)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("published is %v", got)
+	}
+	again := reactivetest.Run(t, charm, result.State, reactivetest.UpdateStatus())
+	if !maps.Equal(again.State.Relations[0].LocalData, got) {
+		t.Errorf("the second time published is %v", again.State.Relations[0].LocalData)
 	}
 }
 

@@ -1,9 +1,12 @@
 package prometheusmanual
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/charmed-go/charms/charmfile"
@@ -50,46 +53,62 @@ func (r *Requirer) NewJobs() flags.Flag { return r.Flag("new_jobs") }
 // another's. Unlike Requests, which keeps one request of an ID as the
 // reference does, this keeps them all.
 func (r *Requirer) Jobs(ctx context.Context) ([]RemoteJob, error) {
+	jobs, _, err := r.received(ctx)
+	return jobs, err
+}
+
+// received returns the jobs, and apart from them what cannot be read as one,
+// refused.
+func (r *Requirer) received(ctx context.Context) (jobs []RemoteJob, malformed []Outcome, err error) {
 	if err := r.Fetch(ctx); err != nil {
-		return nil, fmt.Errorf("cannot read the scrape jobs of endpoint %q: %w", r.Name(), err)
+		return nil, nil, fmt.Errorf("cannot read the scrape jobs of endpoint %q: %w", r.Name(), err)
 	}
-	var jobs []RemoteJob
 	for relation := range r.Relations().Values() {
 		for unit := range relation.Units().Values() {
 			bag, err := unit.Received(ctx)
 			if err != nil {
-				return nil, fmt.Errorf("cannot read the scrape jobs of %s: %w", unit.Name(), err)
+				return nil, nil, fmt.Errorf("cannot read the scrape jobs of %s: %w", unit.Name(), err)
 			}
 			for _, key := range bag.Keys() {
 				id, ok := strings.CutPrefix(key, "request_")
-				if !ok {
+				if !ok || id == "" {
 					continue
 				}
 				job := RemoteJob{Relation: relation.ID(), Application: unit.Application(), Unit: unit.Name()}
-				if err := job.UnmarshalJSON([]byte(bag.Raw(key))); err != nil || job.ID != "" && job.ID != id {
-					continue
+				err := job.UnmarshalJSON([]byte(bag.Raw(key)))
+				if err == nil && job.ID != "" && job.ID != id {
+					err = errors.New("request_id is not that of its key")
 				}
 				job.ID = id
-				own, err := relation.ToPublish(ctx)
-				if err != nil {
-					return nil, fmt.Errorf("cannot read the answers to %s: %w", unit.Name(), err)
+				// Only where there are jobs, since the first time it costs a call.
+				own, bagErr := relation.ToPublish(ctx)
+				if bagErr != nil {
+					return nil, nil, fmt.Errorf("cannot read the answers to %s: %w", unit.Name(), bagErr)
 				}
 				var response Response
-				if ok, err := own.Get(responseKey(id), &response); ok && err == nil {
+				if ok, err := own.Get(responsePrefix+id, &response); ok && err == nil {
 					job.Response = &response
+				}
+				if err != nil {
+					// What there is to call it by is its ID.
+					malformed = append(malformed, Outcome{Job: job, Err: refuse(cmp.Or(job.JobName, id), "", "%v", err)})
+					continue
 				}
 				jobs = append(jobs, job)
 			}
 		}
 	}
-	return jobs, nil
+	return jobs, malformed, nil
 }
 
-func responseKey(id string) string { return "response_" + id }
+// responsePrefix begins the key of an answer; the request's ID follows.
+const responsePrefix = "response_"
 
 // Apply makes the jobs of all relations the jobs of the manager's server and
 // answers each. See [Manager.Apply]: the error says that it is not known what
-// the server does, and then nothing is answered.
+// the server does, and then nothing is answered. What cannot be read as a
+// request is refused, too, and answers to requests that are gone are taken back:
+// a job that is registered again later must not look taken.
 //
 // Call it in every hook in which the server is there. Jobs come, change and go
 // in hooks of this endpoint, but a server may have been restored or replaced
@@ -109,7 +128,7 @@ func (r *Requirer) Apply(ctx context.Context, h *reactive.Hook, m *Manager) ([]O
 	maps.Copy(labels, m.Policy.Labels)
 	manager.Policy.Labels = labels
 
-	jobs, err := r.Jobs(ctx)
+	jobs, malformed, err := r.received(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +136,33 @@ func (r *Requirer) Apply(ctx context.Context, h *reactive.Hook, m *Manager) ([]O
 	if err != nil {
 		return nil, fmt.Errorf("cannot apply the scrape jobs of endpoint %q: %w", r.Name(), err)
 	}
-	return outcomes, r.answer(ctx, h, outcomes)
+	outcomes = append(outcomes, malformed...)
+	if err := r.answer(ctx, h, outcomes); err != nil {
+		return nil, err
+	}
+	return outcomes, r.forget(ctx, outcomes)
+}
+
+// forget takes back the answers to requests that are gone.
+func (r *Requirer) forget(ctx context.Context, outcomes []Outcome) error {
+	for relation := range r.Relations().Values() {
+		bag, err := relation.ToPublish(ctx)
+		if err != nil {
+			return fmt.Errorf("cannot read the answers in relation %s: %w", relation.ID(), err)
+		}
+		for _, key := range bag.Keys() {
+			id, ok := strings.CutPrefix(key, responsePrefix)
+			if !ok || slices.ContainsFunc(outcomes, func(o Outcome) bool {
+				return o.Job.Relation == relation.ID() && o.Job.ID == id
+			}) {
+				continue
+			}
+			if _, err := bag.Delete(key); err != nil {
+				return fmt.Errorf("cannot take back the answer to request %q: %w", id, err)
+			}
+		}
+	}
+	return nil
 }
 
 // answer answers each request whose answer is not that already.
@@ -170,5 +215,5 @@ func (r *Requirer) respond(ctx context.Context, job RemoteJob, response Response
 	if err != nil {
 		return err
 	}
-	return bag.Set(responseKey(job.ID), response)
+	return bag.Set(responsePrefix+job.ID, response)
 }
