@@ -45,7 +45,7 @@ func TestManyOrders(t *testing.T) {
 		runs = 10
 	}
 	magpie := jujusim.Charm{
-		Files: os.DirFS("."),
+		Files: ownFiles(t),
 		Run:   reactive.Program(func() *reactive.Charm { return newWith(options{responder: newQuietResponder}) }),
 	}
 	config := map[string]any{
@@ -73,7 +73,7 @@ func TestManyOrders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d runs, %d orders, %d hooks, %d kills in %.1f s", result.Runs, result.Orders, result.Hooks, result.Kills, time.Since(begin).Seconds())
+	t.Logf("magpie: %d runs, %d orders, %d hooks, %d kills in %.1f s", result.Runs, result.Orders, result.Hooks, result.Kills, time.Since(begin).Seconds())
 	if result.Difference != nil {
 		t.Fatal(result.Difference)
 	}

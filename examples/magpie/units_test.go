@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/charmed-go/charms/endpoints/magpie"
 	"github.com/charmed-go/charms/endpoints/magpie/netcheck"
@@ -89,6 +91,16 @@ type units struct {
 	other map[string]func() *reactive.Charm
 }
 
+// ownFiles are those of the charm that Juju reads.
+func ownFiles(t *testing.T) fs.FS {
+	t.Helper()
+	text, err := os.ReadFile("charmcraft.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fstest.MapFS{"charmcraft.yaml": {Data: text}}
+}
+
 // freePort is different for all tests of this process.
 var freePort = func() func() int {
 	var mu sync.Mutex
@@ -123,7 +135,7 @@ func deployUnits(t *testing.T, n int, config map[string]any, other map[string]fu
 		"check_local_hostname": false, "check_bonds": "", "port": freePort(), "metrics_port": 0,
 	}
 	maps.Copy(all, config)
-	charm := jujusim.Charm{Files: os.DirFS("."), Run: func(ctx context.Context, p hooktool.Process) int {
+	charm := jujusim.Charm{Files: ownFiles(t), Run: func(ctx context.Context, p hooktool.Process) int {
 		build := u.other[p.Getenv("JUJU_UNIT_NAME")]
 		if build == nil {
 			build = func() *reactive.Charm { return newWith(options{responder: u.responder}) }

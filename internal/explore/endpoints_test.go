@@ -3,8 +3,6 @@ package explore_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"strconv"
 	"testing"
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer"
@@ -14,17 +12,6 @@ import (
 	"github.com/charmed-go/charms/jujusim"
 	"github.com/charmed-go/charms/reactive"
 )
-
-// runs is how many orders each endpoint is run in; EXPLORE_RUNS asks for more.
-func runs(t *testing.T) int {
-	if n, err := strconv.Atoi(os.Getenv("EXPLORE_RUNS")); err == nil {
-		return n
-	}
-	if testing.Short() {
-		return 10
-	}
-	return 60
-}
 
 func lbConsumer() *reactive.Charm {
 	charm := reactive.New("consumer")
@@ -140,11 +127,11 @@ func TestEndpointsInManyOrders(t *testing.T) {
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			result, err := explore.Run(t.Context(), explore.Options{Runs: runs(t), Seed: 1, Steps: steps})
+			result, err := explore.Run(t.Context(), explore.Options{Runs: manyRuns(), Seed: 1, Steps: steps})
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%d runs, %d orders, %d hooks, %d kills", result.Runs, result.Orders, result.Hooks, result.Kills)
+			t.Logf("endpoints of %s: %d runs, %d orders, %d hooks, %d kills", name, result.Runs, result.Orders, result.Hooks, result.Kills)
 			if result.Difference != nil {
 				t.Fatal(result.Difference)
 			}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/noop"
@@ -28,8 +29,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// exampleRuns is how many orders each example is run in.
-func exampleRuns() int {
+// manyRuns is how many orders each endpoint and each example is run in.
+// EXPLORE=full asks for 1000.
+func manyRuns() int {
 	if os.Getenv("EXPLORE") == "full" {
 		return 1000
 	}
@@ -143,8 +145,14 @@ type silent struct{ *noop.Driver }
 
 func (silent) Stop(context.Context) error { return nil }
 
+// example is an example charm that runs in this process. Of its files it needs
+// only what Juju reads.
 func example(dir string, build func() *reactive.Charm) jujusim.Charm {
-	return jujusim.Charm{Files: os.DirFS(filepath.Join("../../examples", dir)), Run: reactive.Program(build)}
+	text, err := os.ReadFile(filepath.Join("../../examples", dir, "charmcraft.yaml"))
+	if err != nil {
+		panic(err)
+	}
+	return jujusim.Charm{Files: fstest.MapFS{"charmcraft.yaml": {Data: text}}, Run: reactive.Program(build)}
 }
 
 func exampleProvider() jujusim.Charm {
@@ -195,7 +203,7 @@ func unrelate(a, b string) explore.Step {
 var seenFlag = regexp.MustCompile(`^reactive\.states\.endpoint\.metrics\.(changed|departed)`)
 
 // TestExamplesInManyOrders runs the example charms, without what they would
-// start, in many orders and with kills. EXPLORE=full asks for 1000 runs of each.
+// start, in many orders and with kills.
 func TestExamplesInManyOrders(t *testing.T) {
 	t.Parallel()
 	embedded := jujusim.DeployOptions{Config: map[string]any{"engine": "embedded"}}
@@ -236,7 +244,7 @@ func TestExamplesInManyOrders(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
 		t.Run(name, func(t *testing.T) {
 			test, begin := tests[name], time.Now()
-			result, err := explore.Run(t.Context(), explore.Options{Runs: exampleRuns(), Seed: 1, Steps: test.steps, Ignore: test.ignore})
+			result, err := explore.Run(t.Context(), explore.Options{Runs: manyRuns(), Seed: 1, Steps: test.steps, Ignore: test.ignore})
 			if err != nil {
 				t.Fatal(err)
 			}
