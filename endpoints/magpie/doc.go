@@ -48,6 +48,13 @@
 // the peers unreachable, and the departed flag has the departed units instead
 // of the remaining ones; here every group can be had in any hook.
 //
+// # Measuring
+//
+// A unit that runs a responder of package netcheck says so with
+// [Group.SetResponder]; [Node] tells its port, from which and the address
+// netcheck.PeerAt makes what a netcheck.Suite checks. The units of examples/magpie
+// do that.
+//
 // # Python peers
 //
 // What is published has the form that the interface layer "magpie" gives it

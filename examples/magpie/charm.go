@@ -55,7 +55,7 @@ func newWith(o options) *reactive.Charm {
 	c.HandleEvery("keep the responder running", m.serve)
 	c.Handle("announce", flags.When(m.serving), m.announce)
 	c.Handle("register the scrape job", flags.When(m.serving, m.metrics.Joined()), m.registerJob)
-	c.Handle("wait for peers", flags.Unless(m.peers.HasPeers()), m.alone)
+	c.Handle("wait for peers", flags.When(m.serving).Unless(m.peers.HasPeers()), m.alone)
 
 	c.HandleHook("check now and then", "{upgrade-charm,update-status}", m.checkLater)
 	c.Handle("configuration changed", flags.When(c.ConfigChanged()), m.checkLater)
@@ -75,28 +75,37 @@ func leaving(h *reactive.Hook) bool {
 	return e.Hook == "stop" || e.Hook == "remove" || e.DepartingUnit == h.Unit()
 }
 
-// serve keeps the responder running, with the addresses the unit has now.
+// serve keeps the responder running, with the addresses the unit has now. What
+// keeps it from that blocks the unit, but does not end the hook: peers come and go
+// all the same.
 func (m *charm) serve(ctx context.Context, h *reactive.Hook) error {
 	if leaving(h) {
 		return nil
 	}
-	s, err := readSettings(ctx, h)
-	if err != nil {
-		return reactive.Blocked(err.Error())
-	}
-	addrs, err := m.addresses(ctx, s)
-	if err != nil {
-		return reactive.Blocked(err.Error())
-	}
-	err = m.options.responder(h.Unit(), h.CharmDir()).ensure(ctx, s.ServiceManager, responderConfig{
-		Addresses: addrs, Port: s.Port, MetricsPort: s.MetricsPort, Allow: s.allowed, Report: h.Path(reportFile),
-	})
-	if err != nil {
+	if err := m.ensure(ctx, h); err != nil {
 		h.Clear(m.serving)
-		return reactive.Blocked(err.Error())
+		h.SetStatus(reactive.BlockedStatus(err.Error()))
+		return nil
+	}
+	if !h.IsSet(m.serving) && h.IsSet(m.peers.HasPeers()) {
+		h.Set(m.due)
 	}
 	h.Set(m.serving)
 	return nil
+}
+
+func (m *charm) ensure(ctx context.Context, h *reactive.Hook) error {
+	s, err := readSettings(ctx, h)
+	if err != nil {
+		return err
+	}
+	addrs, err := m.addresses(ctx, s)
+	if err != nil {
+		return err
+	}
+	return m.options.responder(h.Unit(), h.CharmDir()).ensure(ctx, s.ServiceManager, responderConfig{
+		Addresses: addrs, Port: s.Port, MetricsPort: s.MetricsPort, Allow: s.allowed, Report: h.Path(reportFile),
+	})
 }
 
 // stop ends the responder, however it runs, and whatever the options are.

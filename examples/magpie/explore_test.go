@@ -78,3 +78,24 @@ func TestManyOrders(t *testing.T) {
 		t.Fatal(result.Difference)
 	}
 }
+
+// TestBlockedInManyOrders runs units whose options are refused: that peers came and
+// went meanwhile leaves no trace of their order.
+func TestBlockedInManyOrders(t *testing.T) {
+	t.Parallel()
+	magpie := jujusim.Charm{
+		Files: ownFiles(t),
+		Run:   reactive.Program(func() *reactive.Charm { return newWith(options{responder: newQuietResponder}) }),
+	}
+	result, err := explore.Run(t.Context(), explore.Options{Runs: 20, Seed: 1, Steps: []explore.Step{
+		func(m *jujusim.Model) error {
+			return m.Deploy("magpie", magpie, jujusim.DeployOptions{Units: 3, Config: map[string]any{"port": 0}})
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Difference != nil {
+		t.Fatal(result.Difference)
+	}
+}

@@ -261,7 +261,7 @@ func TestPort(t *testing.T) {
 	}
 }
 
-// TestStop removes a unit whose options are refused.
+// TestStop has options refused, mended, and refused again when a unit is removed.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	u := deployUnits(t, 2, nil, nil)
@@ -270,6 +270,20 @@ func TestStop(t *testing.T) {
 	}
 	u.settle(t)
 	u.want(t, "magpie/1", "blocked", "option ping_tries: 0 is not between 1 and 10000")
+	if err := u.UpdateStatus(); err != nil {
+		t.Fatal(err)
+	}
+	u.settle(t)
+	u.want(t, "magpie/1", "blocked", "option ping_tries: 0 is not between 1 and 10000")
+	if err := u.Configure("magpie", map[string]any{"ping_tries": 1}); err != nil {
+		t.Fatal(err)
+	}
+	u.settle(t)
+	u.want(t, "magpie/1", "active", "tcp ok")
+	if err := u.Configure("magpie", map[string]any{"ping_tries": -1}); err != nil {
+		t.Fatal(err)
+	}
+	u.settle(t)
 	if err := u.RemoveUnit("magpie/1"); err != nil {
 		t.Fatal(err)
 	}
