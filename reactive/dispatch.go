@@ -81,73 +81,6 @@ type run struct {
 	failure error // of something that cannot return one
 }
 
-// A HandlerError says which handler failed in which hook.
-type HandlerError struct {
-	// Hook is the event, as [Event.String] gives it, with the relation ID and
-	// the remote unit of a relation hook.
-	Hook string
-	// Handler is the name of the handler.
-	Handler string
-	// Err is what the handler returned, or a [*PanicError].
-	Err error
-}
-
-func (e *HandlerError) Error() string {
-	return fmt.Sprintf("hook %s: handler %q: %v", e.Hook, e.Handler, e.Err)
-}
-
-// Unwrap returns Err.
-func (e *HandlerError) Unwrap() error { return e.Err }
-
-// A PanicError is a panic of the charm's code, which fails the hook.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-// Error says in one line what panicked, and where in the charm's code.
-func (e *PanicError) Error() string {
-	text := fmt.Sprintf("panic: %v", e.Value)
-	// Behind the frame of the panic itself, two lines each, comes the one that
-	// caused it; if that is a check of this module, the charm's is further on.
-	_, after, _ := strings.Cut(string(e.Stack), "\npanic(")
-	lines := strings.Split(after, "\n")
-	for i := 2; i+1 < len(lines); i += 2 {
-		function, ours := strings.CutPrefix(lines[i], "github.com/charmed-go/charms/")
-		if strings.HasPrefix(function, "reactive.call(") {
-			break
-		}
-		if !ours || !strings.HasPrefix(function, "reactive.") && !strings.HasPrefix(function, "flags.") {
-			place, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " +0x")
-			return text + " at " + place
-		}
-	}
-	return text
-}
-
-// An UnsettledError says that a hook did not come to rest: handlers keep each
-// other awake. (The reference ends such a hook silently, after as many rounds.)
-type UnsettledError struct {
-	// Rounds is after how many rounds the dispatch gave up.
-	Rounds int
-	// Handlers are those that ran in the second half of these rounds, in the
-	// order of registration, and Flags those that changed in them, sorted.
-	Handlers []string
-	Flags    []flags.Flag
-}
-
-func (e *UnsettledError) Error() string {
-	names := make([]string, len(e.Flags))
-	for i, f := range e.Flags {
-		names[i] = f.String()
-	}
-	msg := fmt.Sprintf("after %d rounds the handlers still keep each other awake: %s", e.Rounds, strings.Join(e.Handlers, ", "))
-	if len(names) > 0 {
-		msg += "; flags that keep changing: " + strings.Join(names, ", ")
-	}
-	return msg
-}
-
 // title names the event for errors.
 func (r *run) title() string {
 	s := r.event.String()
@@ -185,24 +118,13 @@ func (r *run) dispatch(ctx context.Context) error {
 	}
 	r.record.begin(r)
 
+	settle, finish := r.settle, r.finish
 	if r.event.restricted() {
-		r.phase = phaseRestricted
-		r.endpoints = nil
-		if err := r.once(ctx); err != nil && !errors.Is(err, ErrStop) {
-			return err
-		}
-		if err := r.storeTriggers(); err != nil {
-			return err
-		}
-		if err := r.data.Commit(ctx); err != nil {
-			return err
-		}
-		return r.writeStatus(ctx)
-	}
-	if err := r.start(ctx); err != nil {
+		settle, finish = r.settleRestricted, r.finishRestricted
+	} else if err := r.start(ctx); err != nil {
 		return fmt.Errorf("hook %s: %w", r.title(), err)
 	}
-	err := r.settle(ctx)
+	err := settle(ctx)
 	var verdict *statusError
 	switch {
 	case errors.As(err, &verdict):
@@ -211,10 +133,32 @@ func (r *run) dispatch(ctx context.Context) error {
 		return err
 	}
 	early := err != nil
-	if err := r.finish(ctx, early); err != nil {
+	if err := finish(ctx, early); err != nil {
 		return fmt.Errorf("hook %s: %w", r.title(), err)
 	}
 	return nil
+}
+
+// settleRestricted runs the handlers of a restricted hook, in which there are no
+// endpoints.
+func (r *run) settleRestricted(ctx context.Context) error {
+	r.phase = phaseRestricted
+	return r.once(ctx)
+}
+
+// finishRestricted writes what a restricted hook changed.
+func (r *run) finishRestricted(ctx context.Context, _ bool) error {
+	r.status = cmp.Or(r.verdict, r.status)
+	if err := r.storeTriggers(); err != nil {
+		return err
+	}
+	if err := r.mayWrite(ctx); err != nil {
+		return err
+	}
+	if err := r.data.Commit(ctx); err != nil {
+		return err
+	}
+	return r.writeStatus(ctx)
 }
 
 // start updates what Juju told the unit before any handler runs.
@@ -255,27 +199,22 @@ func (r *run) settle(ctx context.Context) error {
 	}
 	r.phase = phaseFlags
 	r.set.NextRound()
-	var queue []*Handler
 	for round := range maxRounds {
 		r.record.round = round
-		var err error
-		if round == 0 {
-			queue, err = r.collect(ctx, r.charm.handlers, false)
-		} else {
-			queue, err = r.collect(ctx, r.candidates(), true)
+		candidates := r.charm.handlers
+		if round > 0 {
+			candidates = r.candidates()
 		}
-		if err != nil {
+		queue, err := r.collect(ctx, candidates)
+		if err != nil || len(queue) == 0 {
 			return err
 		}
-		if len(queue) == 0 {
-			return nil
-		}
-		if err := r.runAll(ctx, queue, round > 0); err != nil {
+		if err := r.runAll(ctx, queue); err != nil {
 			return err
 		}
 		r.set.NextRound()
 	}
-	queue, err := r.collect(ctx, r.candidates(), true)
+	queue, err := r.collect(ctx, r.candidates())
 	if err != nil || len(queue) == 0 {
 		return err
 	}
@@ -306,11 +245,11 @@ func (r *run) unsettled() *UnsettledError {
 
 // once collects and runs the handlers of a phase without rounds.
 func (r *run) once(ctx context.Context) error {
-	queue, err := r.collect(ctx, r.charm.handlers, false)
+	queue, err := r.collect(ctx, r.charm.handlers)
 	if err != nil {
 		return err
 	}
-	return r.runAll(ctx, queue, false)
+	return r.runAll(ctx, queue)
 }
 
 // candidates returns the handlers that can match after the first round: those
@@ -342,14 +281,10 @@ func (r *run) candidates() []*Handler {
 	return list
 }
 
-// collect returns those of handlers that match. In later rounds only handlers
-// with a flag that changed in the last round can.
-func (r *run) collect(ctx context.Context, handlers []*Handler, later bool) ([]*Handler, error) {
+// collect returns those of handlers that match.
+func (r *run) collect(ctx context.Context, handlers []*Handler) ([]*Handler, error) {
 	var queue []*Handler
 	for _, h := range handlers {
-		if later && h.relevant && !slices.ContainsFunc(h.flags, r.set.ChangedLast) {
-			continue
-		}
 		ok, err := r.holds(ctx, h)
 		if err != nil {
 			return nil, &HandlerError{r.title(), h.Name, err}
@@ -363,7 +298,7 @@ func (r *run) collect(ctx context.Context, handlers []*Handler, later bool) ([]*
 
 // runAll runs handlers in order. After each that cleared a flag, those that
 // wait for their turn are tested again.
-func (r *run) runAll(ctx context.Context, queue []*Handler, later bool) error {
+func (r *run) runAll(ctx context.Context, queue []*Handler) error {
 	for len(queue) > 0 {
 		h := queue[0]
 		queue = queue[1:]
@@ -373,7 +308,7 @@ func (r *run) runAll(ctx context.Context, queue []*Handler, later bool) error {
 		}
 		if r.set.Clears() != clears {
 			var err error
-			if queue, err = r.collect(ctx, queue, later); err != nil {
+			if queue, err = r.collect(ctx, queue); err != nil {
 				return err
 			}
 		}
@@ -548,14 +483,7 @@ func (r *run) finish(ctx context.Context, early bool) error {
 		return err
 	}
 	r.clearAutomatic()
-	if err := cmp.Or(r.failure, r.set.Err()); err != nil {
-		return err
-	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	// What is refused for its size is refused before anything is written.
-	if err := r.data.Check(ctx); err != nil {
+	if err := r.mayWrite(ctx); err != nil {
 		return err
 	}
 	r.writing = true
@@ -569,6 +497,16 @@ func (r *run) finish(ctx context.Context, early bool) error {
 		return err
 	}
 	return r.writeStatus(ctx)
+}
+
+// mayWrite returns the error because of which nothing of the hook is kept, if
+// there is one. What is refused for its size is refused before anything is
+// written.
+func (r *run) mayWrite(ctx context.Context) error {
+	if err := cmp.Or(r.failure, r.set.Err(), context.Cause(ctx)); err != nil {
+		return err
+	}
+	return r.data.Check(ctx)
 }
 
 // parallel calls fn for 0 to n-1, some at the same time, and returns the first

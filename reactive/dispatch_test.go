@@ -170,6 +170,54 @@ func TestFilesAndOnce(t *testing.T) {
 	}
 }
 
+// A restricted hook runs its own handlers only. A trigger that is added in it
+// acts until the end of the next hook, as in the reference.
+func TestRestrictedHooks(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	measured, told := flags.New("app.measured"), flags.New("app.told")
+	build := func(charm *reactive.Charm) {
+		charm.HandleEvery("every", func(_ context.Context, h *reactive.Hook) error {
+			h.Clear(told)
+			h.Clear(measured)
+			h.Set(measured)
+			return nil
+		})
+		charm.HandleHook("by name", "collect-metrics", nothing)
+		charm.Register(reactive.Handler{Name: "measure", On: []reactive.Condition{reactive.OnCollectMetrics()}, Do: func(_ context.Context, h *reactive.Hook) error {
+			h.Trigger(flags.Trigger{When: measured, Set: []flags.Flag{told}})
+			h.Set(measured)
+			return nil
+		}})
+		charm.Register(reactive.Handler{Name: "meter", On: []reactive.Condition{reactive.OnMeterStatusChanged()}, Do: func(context.Context, *reactive.Hook) error {
+			return reactive.Blocked("out of credit")
+		}})
+	}
+	for i, test := range []struct {
+		hook string
+		ran  []string
+		told bool
+	}{
+		{"update-status", []string{"every"}, false},
+		{"collect-metrics", []string{"measure"}, false},
+		{"update-status", []string{"every"}, true},
+		{"update-status", []string{"every"}, false},
+		{"meter-status-changed", []string{"meter"}, false},
+	} {
+		record, err := b.run(t, test.hook, build)
+		must(t, err)
+		if got := ran(record); !slices.Equal(got, test.ran) {
+			t.Errorf("hook %d, %s: ran %q, want %q", i, test.hook, got, test.ran)
+		}
+		if got := strings.Contains(b.model.Unit("app/0").State["reactive"], `"reactive.states.app.told"`); got != test.told {
+			t.Errorf("hook %d, %s: app.told is %v, want %v", i, test.hook, got, test.told)
+		}
+	}
+	if got := b.model.Unit("app/0").Status; got.Status != "blocked" || got.Message != "out of credit" {
+		t.Errorf("the status is %v", got)
+	}
+}
+
 func TestMistakesNameBothPlaces(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

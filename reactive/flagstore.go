@@ -62,9 +62,7 @@ func (r *run) loadTriggers() error {
 		}
 	}
 	for _, prefix := range []string{setTriggerPrefix, clearTriggerPrefix, oldTriggerPrefix} {
-		if !r.event.restricted() {
-			r.data.UnsetRange(prefix)
-		}
+		r.data.UnsetRange(prefix)
 	}
 	return nil
 }
