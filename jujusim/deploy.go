@@ -173,7 +173,7 @@ func (a *application) configure(values map[string]any) error {
 			v, err = option.Parse(text)
 		}
 		if err != nil {
-			return fmt.Errorf("option %q: %w", name, err)
+			return err
 		}
 		checked[name] = v
 	}

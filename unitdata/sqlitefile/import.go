@@ -41,7 +41,10 @@ type Importer struct {
 	step  func(name string)
 }
 
-var _ unitdata.Store = (*Importer)(nil)
+var (
+	_ unitdata.Store   = (*Importer)(nil)
+	_ unitdata.Checker = (*Importer)(nil)
+)
 
 // Import returns a store that takes the file of o into store, once.
 func Import(store unitdata.Store, o Options) *Importer { return &Importer{store: store, o: o} }
@@ -55,6 +58,14 @@ func (i *Importer) at(step string) {
 // Seen implements [unitdata.Store].
 func (i *Importer) Seen(ctx context.Context, bag unitdata.Bag) (unitdata.Seen, error) {
 	return i.store.Seen(ctx, bag)
+}
+
+// Check implements [unitdata.Checker] as far as the other store does.
+func (i *Importer) Check(ctx context.Context, changes unitdata.Changes) error {
+	if checker, ok := i.store.(unitdata.Checker); ok {
+		return checker.Check(ctx, changes)
+	}
+	return nil
 }
 
 // Commit implements [unitdata.Store].

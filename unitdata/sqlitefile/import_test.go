@@ -162,6 +162,27 @@ func TestImportNothing(t *testing.T) {
 	}
 }
 
+// TestImportCheck shows that what a hook stores is refused for its size before
+// anything of the hook is written, as without import.
+func TestImportCheck(t *testing.T) {
+	t.Parallel()
+	o, _ := sample(t, "unit-state-sample.db")
+	a := newAgent()
+	data, err := unitdata.Open(t.Context(), sqlitefile.Import(unitdata.NewJujuState(a.tools()), o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := data.Check(t.Context()); err != nil {
+		t.Errorf("nothing is refused: %v", err)
+	}
+	if err := data.Set("large", strings.Repeat("x", 3<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := data.Check(t.Context()); !errors.Is(err, unitdata.ErrTooLarge) {
+		t.Errorf("3 MiB are taken: %v", err)
+	}
+}
+
 // TestImportTooLarge shows that a file that Juju's charm state cannot hold is
 // an error that says so, and stays.
 func TestImportTooLarge(t *testing.T) {
