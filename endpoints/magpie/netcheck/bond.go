@@ -135,28 +135,11 @@ type BondsResult struct {
 // none are asked for.
 func (c Bonds) Check(ctx context.Context) BondsResult {
 	r := begin(ctx, KindBonds, Peer{}, c.Budget, 5*time.Second)
-	root := c.Root
-	if root == "" {
-		root = Sysfs
+	bonds, wrong, err := find(c.Root, c.Names, ReadBond, ReadBonds)
+	if err != nil {
+		return BondsResult{Outcome: r.end(unsupported(err), "bonds: %v", err)}
 	}
-	var result BondsResult
-	var wrong []string
-	if len(c.Names) == 0 {
-		all, err := ReadBonds(root)
-		if err != nil {
-			result.Outcome = r.end(unsupported(err), "bonds: %v", err)
-			return result
-		}
-		result.Bonds = all
-	}
-	for _, name := range c.Names {
-		b, err := ReadBond(root, name)
-		if err != nil {
-			wrong = append(wrong, name+" missing")
-			continue
-		}
-		result.Bonds = append(result.Bonds, b)
-	}
+	result := BondsResult{Bonds: bonds}
 	for _, b := range result.Bonds {
 		wrong = append(wrong, b.faults(c.Passive)...)
 	}

@@ -1,6 +1,7 @@
 package netcheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,28 +129,14 @@ type LinksResult struct {
 // Check reads the state of the interfaces.
 func (c Links) Check(ctx context.Context) LinksResult {
 	r := begin(ctx, KindLinks, Peer{}, c.Budget, 5*time.Second)
-	root := c.Root
-	if root == "" {
-		root = Sysfs
+	links, wrong, err := find(c.Root, c.Names, ReadLink, ReadLinks)
+	if err != nil {
+		return LinksResult{Outcome: r.end(unsupported(err), "links: %v", err)}
 	}
-	var result LinksResult
-	var wrong []string
 	if len(c.Names) == 0 {
-		all, err := ReadLinks(root)
-		if err != nil {
-			result.Outcome = r.end(unsupported(err), "links: %v", err)
-			return result
-		}
-		result.Links = slices.DeleteFunc(all, func(l Link) bool { return l.Name == "lo" })
+		links = slices.DeleteFunc(links, func(l Link) bool { return l.Name == "lo" })
 	}
-	for _, name := range c.Names {
-		l, err := ReadLink(root, name)
-		if err != nil {
-			wrong = append(wrong, name+" missing")
-			continue
-		}
-		result.Links = append(result.Links, l)
-	}
+	result := LinksResult{Links: links}
 	for _, l := range result.Links {
 		switch {
 		case !l.Up():
@@ -166,6 +153,25 @@ func (c Links) Check(ctx context.Context) LinksResult {
 		result.Outcome = r.end(OK, "links ok")
 	}
 	return result
+}
+
+// find reads the interfaces called names, or all if there are no names, and
+// lists those that are missing.
+func find[T any](root string, names []string, read func(root, name string) (T, error), readAll func(root string) ([]T, error)) (found []T, missing []string, err error) {
+	root = cmp.Or(root, Sysfs)
+	if len(names) == 0 {
+		found, err = readAll(root)
+		return found, nil, err
+	}
+	for _, name := range names {
+		one, err := read(root, name)
+		if err != nil {
+			missing = append(missing, name+" missing")
+			continue
+		}
+		found = append(found, one)
+	}
+	return found, missing, nil
 }
 
 // unsupported tells a machine without sysfs from one with something wrong.
