@@ -230,7 +230,7 @@ func (b *backend) plug(ctx context.Context, vips []netip.Addr) error {
 			continue
 		}
 		_, err := b.run(ctx, "", "ip", "address", "del", prefix(a), "dev", b.o.Interface)
-		if err != nil && !strings.Contains(err.Error(), "Cannot assign requested address") {
+		if err != nil && b.isPlugged(ctx, a) {
 			return fmt.Errorf("cannot unplug %s: %w", a, err)
 		}
 		probe.Hit(ctx, "nftables: address unplugged")
@@ -239,6 +239,14 @@ func (b *backend) plug(ctx context.Context, vips []netip.Addr) error {
 		return note(vips)
 	}
 	return nil
+}
+
+// isPlugged reports whether the interface has the address, as far as that can be
+// told. What ip says when it takes away one that is gone, as after a kill right
+// behind that, differs from version to version.
+func (b *backend) isPlugged(ctx context.Context, a netip.Addr) bool {
+	out, err := b.run(ctx, "", "ip", "-oneline", "address", "show", "dev", b.o.Interface, "to", prefix(a))
+	return err != nil || strings.TrimSpace(out) != ""
 }
 
 func prefix(a netip.Addr) string { return netip.PrefixFrom(a, a.BitLen()).String() }

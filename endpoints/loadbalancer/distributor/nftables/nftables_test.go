@@ -259,6 +259,17 @@ func TestPlug(t *testing.T) {
 	if got := addresses(); strings.Contains(got, n.vip.String()) || !strings.Contains(got, "10.99.0.1/24") {
 		t.Errorf("after the removal:\n%s", got)
 	}
+
+	// An address that is gone already, as after a kill, does no harm.
+	v6 := v4
+	v6.ID, v6.Address = "v6", netip.MustParseAddr("fd99:99::9")
+	for _, v := range []distributor.VIP{v4, v6} {
+		run(t, d.AddVIP(""), vipInputs(id, v, "", "")...)
+		if out, err := exec.Command("ip", "-n", n.name+"lb", "address", "del", netip.PrefixFrom(v.Address, v.Address.BitLen()).String(), "dev", "l0").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		run(t, d.RemoveVIP(""), vipInputs(id, v, "", "")[:2]...)
+	}
 }
 
 func TestUnsupported(t *testing.T) {
