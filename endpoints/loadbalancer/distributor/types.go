@@ -3,6 +3,8 @@ package distributor
 import (
 	"cmp"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -267,9 +269,21 @@ func (t *TLS) validate() error {
 	case len(key) == 0:
 		return &Unsupported{Field: "tls_key", Reason: "missing"}
 	}
-	if _, err := tls.X509KeyPair([]byte(t.Certificate), key); err != nil {
-		// The library's texts speak of positions and types, never of content.
+	// Journals keep certificates as they are, and private keys never.
+	for block, rest := pem.Decode([]byte(t.Certificate)); block != nil; block, rest = pem.Decode(rest) {
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			return &Unsupported{Field: "tls_cert", Reason: "it holds a private key, which belongs in tls_key"}
+		}
+	}
+	// The library's texts speak of positions and types, never of content.
+	pair, err := tls.X509KeyPair([]byte(t.Certificate), key)
+	if err != nil {
 		return &Unsupported{Field: "tls_cert", Reason: fmt.Sprintf("certificate and key do not make a pair: %v", err)}
+	}
+	for i, der := range pair.Certificate {
+		if _, err := x509.ParseCertificate(der); err != nil {
+			return &Unsupported{Field: "tls_cert", Reason: fmt.Sprintf("certificate %d of %d is none: %v", i+1, len(pair.Certificate), err)}
+		}
 	}
 	return nil
 }

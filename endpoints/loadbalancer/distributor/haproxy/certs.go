@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -21,8 +22,8 @@ import (
 // certificates puts the certificates of VIPs into force. Before a reload the
 // files are enough; otherwise the running worker is given them, and then the
 // files, so that a kill between leaves a difference to be found. Undo restores
-// the files.
-func (b *backend) certificates(ctx context.Context, want *converge.State, reload bool) (undo func() error, err error) {
+// the files. Written are those that are not what they were before.
+func (b *backend) certificates(ctx context.Context, want *converge.State, reload bool) (written []string, undo func() error, err error) {
 	type file struct {
 		path    string
 		content []byte
@@ -46,22 +47,22 @@ func (b *backend) certificates(ctx context.Context, want *converge.State, reload
 			}
 			bundle, leaf, err := pemBundle(v.TLS)
 			if err != nil {
-				return undo, errors.Join(fmt.Errorf("cannot use the certificate of VIP %s: %w", v.ID, err), undo())
+				return written, undo, errors.Join(fmt.Errorf("cannot use the certificate of VIP %s: %w", v.ID, err), undo())
 			}
 			path := b.certPath(v.ID)
 			have, err := os.ReadFile(path)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return undo, errors.Join(fmt.Errorf("cannot read a certificate: %w", err), undo())
+				return written, undo, errors.Join(fmt.Errorf("cannot read a certificate: %w", err), undo())
 			}
 			same := bytes.Equal(have, bundle)
 			if !reload {
 				served, err := b.servedCert(ctx, path)
 				if err != nil {
-					return undo, errors.Join(fmt.Errorf("cannot ask HAProxy: %w", err), undo())
+					return written, undo, errors.Join(fmt.Errorf("cannot ask HAProxy: %w", err), undo())
 				}
 				if !same || served != leaf {
 					if err := b.setCert(ctx, path, bundle); err != nil {
-						return undo, errors.Join(fmt.Errorf("cannot rotate the certificate of VIP %s: %w", v.ID, err), undo())
+						return written, undo, errors.Join(fmt.Errorf("cannot rotate the certificate of VIP %s: %w", v.ID, err), undo())
 					}
 					probe.Hit(ctx, "haproxy: certificate rotated")
 				}
@@ -69,14 +70,47 @@ func (b *backend) certificates(ctx context.Context, want *converge.State, reload
 			if same {
 				continue
 			}
-			olds = append(olds, file{path, have})
+			olds, written = append(olds, file{path, have}), append(written, path)
 			if err := converge.WriteFile(path, bundle); err != nil {
-				return undo, errors.Join(fmt.Errorf("cannot write a certificate: %w", err), undo())
+				return written, undo, errors.Join(fmt.Errorf("cannot write a certificate: %w", err), undo())
 			}
 			probe.Hit(ctx, "haproxy: certificate written")
 		}
 	}
-	return undo, nil
+	return written, undo, nil
+}
+
+// maxCommand is the longest certificate that the running HAProxy is given. It
+// ends a connection whose command does not fit into its buffer of 16 KiB, part of
+// which it keeps for itself.
+const maxCommand = 12 << 10
+
+// longDigest identifies a certificate that only a reload can bring into force; ""
+// stands for one that the running HAProxy can be given.
+func longDigest(t *distributor.TLS) string {
+	bundle, _, err := pemBundle(t)
+	if err != nil || len(bundle) <= maxCommand {
+		return ""
+	}
+	sum := sha256.Sum256(bundle)
+	return hex.EncodeToString(sum[:12])
+}
+
+// refusedCert says that HAProxy does not take a certificate that it was given,
+// which is for those to mend whose certificate it is. Of all that HAProxy says it
+// gives the line about the file, without its name.
+func refusedCert(path, said string) error {
+	file := " '" + path + "'"
+	why := firstLine(said)
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, file) {
+			why = line
+			break
+		}
+	}
+	why = why[strings.LastIndex(why, " : ")+1:]
+	why = strings.Trim(strings.ReplaceAll(strings.ReplaceAll(why, file, ""), path, "it"), " :.\n")
+	return &distributor.Unsupported{Field: "tls_cert", Reason: fmt.Sprintf("HAProxy does not take it: %.300s", why)}
 }
 
 // pemBundle returns the certificates and the key as one PEM text with nothing
@@ -87,12 +121,18 @@ func pemBundle(t *distributor.TLS) (bundle []byte, fingerprint string, err error
 		return nil, "", err
 	}
 	var out bytes.Buffer
-	for _, text := range [][]byte{[]byte(t.Certificate), key} {
-		for {
+	for i, text := range [][]byte{[]byte(t.Certificate), key} {
+		for hasKey := false; ; {
 			var block *pem.Block
 			if block, text = pem.Decode(text); block == nil {
 				break
 			}
+			// The ones that were found to be a pair.
+			isKey := strings.HasSuffix(block.Type, "PRIVATE KEY")
+			if i == 0 && block.Type != "CERTIFICATE" || i == 1 && (!isKey || hasKey) {
+				continue
+			}
+			hasKey = isKey
 			// Headers would be the one place for an empty line.
 			if err := pem.Encode(&out, &pem.Block{Type: block.Type, Bytes: block.Bytes}); err != nil {
 				return nil, "", err

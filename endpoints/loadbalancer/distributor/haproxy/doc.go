@@ -26,7 +26,8 @@
 // and their health are handed over.
 //
 // No reload is needed to drain an amphora, to put it back, and to rotate a
-// certificate. Draining uses HAProxy's state "maint": its "drain" goes on sending
+// certificate, unless its chain is longer than HAProxy takes at run time: some 12
+// KB. Draining uses HAProxy's state "maint": its "drain" goes on sending
 // persistent clients, which the contract forbids. Connections to an amphora that
 // is unregistered are cut in workers from before a reload too.
 //

@@ -163,7 +163,7 @@ func (b *backend) Converge(ctx context.Context, want *converge.State) error {
 	}
 	b.warnEmpty(want)
 	reload := !up || running != cfg.id
-	undo, err := b.certificates(ctx, want, reload)
+	written, undo, err := b.certificates(ctx, want, reload)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (b *backend) Converge(ctx context.Context, want *converge.State) error {
 	}
 	changed := string(old) != cfg.text
 	if changed {
-		if err := b.verify(ctx, cfg.text); err != nil {
+		if err := b.verify(ctx, cfg.text, written); err != nil {
 			return errors.Join(err, undo())
 		}
 	}
@@ -224,7 +224,8 @@ func (b *backend) warnEmpty(want *converge.State) {
 }
 
 // verify has HAProxy check a configuration without touching the one in use.
-func (b *backend) verify(ctx context.Context, text string) error {
+// Certificates are those that are new in it.
+func (b *backend) verify(ctx context.Context, text string, certificates []string) error {
 	candidate := b.path("candidate.cfg")
 	if err := converge.WriteFile(candidate, []byte(text)); err != nil {
 		return fmt.Errorf("cannot write HAProxy's configuration: %w", err)
@@ -236,6 +237,13 @@ func (b *backend) verify(ctx context.Context, text string) error {
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		for line := range strings.Lines(out.String()) {
+			for _, path := range certificates {
+				if strings.Contains(line, "'"+path+"'") {
+					return fmt.Errorf("cannot configure HAProxy: %w", refusedCert(path, line))
+				}
+			}
 		}
 		return fmt.Errorf("cannot configure HAProxy: %w: %s", err, strings.ReplaceAll(firstLines(out.String(), 6), candidate, "the configuration"))
 	}

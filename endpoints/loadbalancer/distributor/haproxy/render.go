@@ -17,7 +17,7 @@ import (
 
 // config is a whole configuration. Its identity covers what only a reload can
 // bring about: not the states of servers, which are set at run time too, and not
-// what certificate files hold.
+// what certificate files hold unless that is too long to be.
 type config struct {
 	text string
 	id   string
@@ -110,6 +110,11 @@ func (b *backend) frontend(line func(string, ...any), d *converge.Distributor, v
 		}
 	}
 	line("%s", bind)
+	if v.TLS != nil {
+		if digest := longDigest(v.TLS); digest != "" {
+			line("    # with certificate %s", digest)
+		}
+	}
 	if speaksHTTP(v.VIP) {
 		line("    mode http")
 		line("    option forwardfor")

@@ -352,11 +352,11 @@ func (b *backend) setCert(ctx context.Context, path string, pem []byte) error {
 		return err
 	}
 	if !strings.Contains(answer, "Transaction created") && !strings.Contains(answer, "Transaction updated") {
-		return fmt.Errorf("HAProxy answers %q to a new certificate", firstLine(answer))
+		return refusedCert(path, answer)
 	}
 	answer, err = stats.do(ctx, "commit ssl cert "+path)
 	if err == nil && !strings.Contains(answer, "Success!") {
-		err = fmt.Errorf("HAProxy answers %q to committing a certificate", firstLine(strings.ReplaceAll(answer, "\n", " ")))
+		err = refusedCert(path, answer)
 	}
 	if err != nil {
 		_, _ = stats.do(ctx, "abort ssl cert "+path)
