@@ -45,7 +45,7 @@ func ExampleRepeatError() {
 	_, err := charm.Run(context.Background(), reactivetest.State{}, reactivetest.UpdateStatus())
 	fmt.Println(err)
 	// Output:
-	// update-status ran a second time, with nothing new, and wrote: state-set --file -
+	// update-status ran a second time, with nothing new, and wrote: state-set --file - (data web.updates)
 }
 
 // The results of an action.

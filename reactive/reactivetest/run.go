@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +33,10 @@ type Charm struct {
 	// charm's files.
 	Dir string
 	// Twice runs every hook a second time after it went well. Nothing is new
-	// then, so it is an error if the charm writes anything.
+	// then, so it is an error if the charm writes anything. Flags that the
+	// framework derives from what the first run published, such as that all
+	// requests have a response now, it may bring up to date; then a third run has
+	// to write nothing. The result is that of the first run.
 	Twice bool
 }
 
@@ -79,6 +84,11 @@ type RepeatError struct {
 	Event string
 	// Calls are the hook tools that wrote.
 	Calls []Call
+	// Changes are what changed of the unit's data, such as "flag web.ready set" and
+	// "data web.runs", sorted.
+	Changes []string
+
+	run string // "second", or "third"
 }
 
 func (e *RepeatError) Error() string {
@@ -86,7 +96,11 @@ func (e *RepeatError) Error() string {
 	for i, c := range e.Calls {
 		list[i] = c.String()
 	}
-	return fmt.Sprintf("%s ran a second time, with nothing new, and wrote: %s", e.Event, strings.Join(list, "; "))
+	text := fmt.Sprintf("%s ran a %s time, with nothing new, and wrote: %s", e.Event, e.run, strings.Join(list, "; "))
+	if len(e.Changes) > 0 {
+		text += " (" + strings.Join(e.Changes, ", ") + ")"
+	}
+	return text
 }
 
 // Run runs one hook of the charm for callers that have no test. The error is an
@@ -223,25 +237,98 @@ func (x *execution) run(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
-// again runs the hook a second time.
+// again runs the hook a second time, on a copy of what the first run left, and a
+// third time if the framework had to bring flags up to date.
 func (x *execution) again(ctx context.Context) error {
-	r, err := x.run(ctx)
-	if err != nil {
-		return err
-	}
-	if r.Err != nil {
-		return fmt.Errorf("%s went well, but failed when it ran a second time: %w", x.event, r.Err)
-	}
-	var writes []Call
-	for _, c := range r.Calls {
-		if c.Writes() {
-			writes = append(writes, c)
+	copied := *x
+	copied.model = x.model.Clone()
+	for _, run := range []string{"second", "third"} {
+		repeat, derived, err := copied.repeat(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s went well, but failed when it ran a %s time: %w", x.event, run, err)
+		case repeat == nil:
+			return nil
+		case run == "third" || !derived:
+			repeat.run = run
+			return repeat
 		}
 	}
-	if writes != nil {
-		return &RepeatError{x.event.String(), writes}
-	}
 	return nil
+}
+
+// repeat runs the hook once more. It returns what that wrote, nil if nothing,
+// and whether it was only flags that the framework itself changed.
+func (x *execution) repeat(ctx context.Context) (wrote *RepeatError, derived bool, err error) {
+	before, err := x.after(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	r, err := x.run(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	if r.Err != nil {
+		return nil, false, r.Err
+	}
+	wrote, derived = &RepeatError{Event: x.event.String()}, true
+	for _, c := range r.Calls {
+		if c.Writes() {
+			wrote.Calls = append(wrote.Calls, c)
+			derived = derived && (c.Tool == "state-set" || c.Tool == "state-delete")
+		}
+	}
+	if wrote.Calls == nil {
+		return nil, false, nil
+	}
+	after, err := x.after(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	flagChanges := changedFlags(before.Flags, after.Flags)
+	for f, how := range flagChanges {
+		wrote.Changes = append(wrote.Changes, "flag "+f+" "+how)
+		derived = derived && !slices.ContainsFunc(r.Record.Steps, func(s reactive.Step) bool {
+			return s.Flag == f && (s.Handler != "" || s.Trigger != "")
+		})
+	}
+	data := append(changedKeys("data ", before.Data, after.Data), changedKeys("charm state ", before.CharmState, after.CharmState)...)
+	wrote.Changes = append(wrote.Changes, data...)
+	slices.Sort(wrote.Changes)
+	return wrote, derived && len(flagChanges) > 0 && len(data) == 0, nil
+}
+
+// changedFlags returns the flags that are in one of the lists only, with "set"
+// or "cleared".
+func changedFlags(before, after []string) map[string]string {
+	changes := make(map[string]string)
+	for _, f := range after {
+		changes[f] = "set"
+	}
+	for _, f := range before {
+		if changes[f] == "" {
+			changes[f] = "cleared"
+		} else {
+			delete(changes, f)
+		}
+	}
+	return changes
+}
+
+// changedKeys returns the keys under which the maps differ.
+func changedKeys[V any](kind string, before, after map[string]V) []string {
+	var keys []string
+	for key, v := range after {
+		if was, ok := before[key]; !ok || !reflect.DeepEqual(was, v) {
+			keys = append(keys, kind+key)
+		}
+	}
+	for key := range before {
+		if _, ok := after[key]; !ok {
+			keys = append(keys, kind+key)
+		}
+	}
+	return keys
 }
 
 // execution says what the agent is to run.

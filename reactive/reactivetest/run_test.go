@@ -261,6 +261,49 @@ func TestTwice(t *testing.T) {
 	}
 }
 
+// A request that the first run answers is not new any more in the second: that
+// the framework clears the flag is no mistake of the charm's, and the result is
+// that of the first run. A flag that never comes to rest is one.
+func TestTwiceBringsFlagsUpToDate(t *testing.T) {
+	t.Parallel()
+	type volume struct {
+		Name string `json:"name"`
+	}
+	db := rt.Relation{Endpoint: "site", Units: map[string]map[string]string{"proxy/0": {"request_a": `{"name": "x", "request_id": "a"}`}}}
+	state := rt.State{Relations: []rt.Relation{db}}
+	charm := func(restless bool) rt.Charm {
+		return rt.Charm{Twice: true, Files: web.Files, New: func() *reactive.Charm {
+			c := reactive.New("web")
+			site := reactive.NewResponder[volume, volume](c.Endpoint("site", charmfile.Provider, "http"))
+			c.Handle("answer", flags.When(site.NewRequests()), func(ctx context.Context, h *reactive.Hook) error {
+				for _, request := range site.Unanswered() {
+					if err := site.Respond(ctx, request, request.Fields()); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if restless {
+				site.ManageFlags(func(_ context.Context, h *reactive.Hook) error {
+					h.Toggle(site.Flag("odd"), !h.IsSet(site.Flag("odd")))
+					return nil
+				})
+			}
+			return c
+		}}
+	}
+	result := rt.Run(t, charm(false), state, rt.RelationChanged(db, "proxy/0"))
+	if result.State.Relation(db).LocalData["response_a"] == "" || !slices.Contains(result.State.Flags, "endpoint.site.new_requests") {
+		t.Errorf("the answer is in %v, the flags are %q", result.State.Relation(db).LocalData, result.State.Flags)
+	}
+	_, err := charm(true).Run(t.Context(), state, rt.RelationChanged(db, "proxy/0"))
+	const want = "site-relation-changed ran a third time, with nothing new, and wrote: state-set --file - (flag endpoint.site.odd set)"
+	var repeat *rt.RepeatError
+	if !errors.As(err, &repeat) || err.Error() != want {
+		t.Errorf("a flag that never comes to rest gives %v", err)
+	}
+}
+
 // What the framework itself keeps is written once, in every hook.
 func TestTwiceInEveryHook(t *testing.T) {
 	t.Parallel()
