@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/charmed-go/charms/hooktool"
 	"github.com/charmed-go/charms/internal/jujustory"
 	"github.com/charmed-go/charms/jujusim"
 	"github.com/charmed-go/charms/jujusim/rules"
@@ -169,5 +170,19 @@ func TestRunsAreLegal(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What a charm panics with is what the error says of it, not a line of the stack.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	juju := newModel(t, jujusim.Options{})
+	charm := jujusim.Charm{Files: files(consumer), Run: func(context.Context, hooktool.Process) int { panic("handler \"x\" is there twice") }}
+	if err := juju.Deploy("consumer", charm, jujusim.DeployOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	const want = `unit consumer/0 is in error: install failed: panic: handler "x" is there twice`
+	if err := juju.Settle(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("the error is %v, want %s", err, want)
 	}
 }

@@ -312,7 +312,8 @@ func (r *Running) inProcess() {
 		code := 2
 		defer func() {
 			if cause := recover(); cause != nil {
-				fmt.Fprintf(stderr, "panic: %v\n\n%s", cause, debug.Stack())
+				// The cause comes last: an error's last line is what is shown of it.
+				fmt.Fprintf(stderr, "%s\npanic: %v\n", debug.Stack(), cause)
 			}
 			ended <- code
 		}()

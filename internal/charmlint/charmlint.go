@@ -35,7 +35,7 @@ var (
 	FlagNeverSet      = Rule{"flag-never-set", "A handler that waits for a flag that nobody sets never runs: set it somewhere, or wait for another."}
 	FlagNeverRead     = Rule{"flag-never-read", "A flag that is set, and that nobody waits for or looks at, does nothing: wait for it, or drop it."}
 	FlagUnused        = Rule{"flag-unused", "A flag that is declared and not used is left over: drop it."}
-	EndpointUnknown   = Rule{"endpoint-unknown", "An endpoint of the code that charmcraft.yaml does not have makes every hook fail: declare it there."}
+	EndpointUnknown   = Rule{"endpoint-unknown", "An endpoint of the code that charmcraft.yaml does not have can never be related: declare it there."}
 	EndpointMismatch  = Rule{"endpoint-mismatch", "An endpoint must have the same role and interface in the code and in charmcraft.yaml."}
 	EndpointUnused    = Rule{"endpoint-unused", "An endpoint of charmcraft.yaml that the code does not use promises operators what the charm does not do: use it, or take it out."}
 	OptionUnknown     = Rule{"option-unknown", "An option that the code reads and charmcraft.yaml does not have is never set: declare it there."}
