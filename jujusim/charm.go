@@ -64,7 +64,8 @@ func (r *revision) stage(dir string) error {
 	return nil
 }
 
-func loadCharm(c Charm, number int) (*revision, error) {
+// loadCharm reads a charm for a model that keeps its files in dir.
+func loadCharm(c Charm, number int, dir string) (*revision, error) {
 	r := &revision{number: number, files: c.Files, run: c.Run, close: func() error { return nil }}
 	switch {
 	case c.Path != "" && c.Files != nil:
@@ -77,6 +78,11 @@ func loadCharm(c Charm, number int) (*revision, error) {
 			return nil, fmt.Errorf("cannot read the charm: %w", err)
 		}
 		if info.IsDir() {
+			if charmDir, err := filepath.Abs(c.Path); err != nil {
+				return nil, fmt.Errorf("cannot read the charm: %w", err)
+			} else if below, err := filepath.Rel(charmDir, dir); err == nil && filepath.IsLocal(below) {
+				return nil, fmt.Errorf("the model's directory %s is in that of the charm, which would contain itself: give Options.Dir another place", dir)
+			}
 			r.files = os.DirFS(c.Path)
 			break
 		}

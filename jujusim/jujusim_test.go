@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -184,5 +186,18 @@ func TestPanic(t *testing.T) {
 	const want = `unit consumer/0 is in error: install failed: panic: handler "x" is there twice`
 	if err := juju.Settle(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("the error is %v, want %s", err, want)
+	}
+}
+
+func TestModelInsideCharm(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "charmcraft.yaml"), []byte(consumer), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	juju := newModel(t, jujusim.Options{Dir: filepath.Join(dir, "model")})
+	err := juju.Deploy("consumer", jujusim.Charm{Path: dir}, jujusim.DeployOptions{})
+	if err == nil || !strings.Contains(err.Error(), "is in that of the charm") {
+		t.Errorf("a charm that holds the model's directory gives %v", err)
 	}
 }

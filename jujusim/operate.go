@@ -106,7 +106,7 @@ func (m *Model) Upgrade(app string, c Charm) error {
 	if a == nil {
 		return fmt.Errorf("cannot upgrade %s: there is no such application", app)
 	}
-	charm, err := loadCharm(c, a.charm.number+1)
+	charm, err := loadCharm(c, a.charm.number+1, m.dir)
 	if err != nil {
 		return fmt.Errorf("cannot upgrade %s: %w", app, err)
 	}
