@@ -51,6 +51,25 @@ func TestAnswers(t *testing.T) {
 	if ids := haproxy.ParseSessionIDs(sess, "b:d:v:80", "a1"); !reflect.DeepEqual(ids, []string{"0x55d0"}) {
 		t.Errorf("show sess: %v", ids)
 	}
+	for text, want := range map[string]bool{
+		"": false,
+		"# table: b:d:v:80, type: ipv6, size:102400, used:0\n\n":                                                            false,
+		"# table: b:d:v:80, type: ipv6, size:102400, used:0\n\n# table: b:d:w:81, type: ipv6, size:102400, used:12\n0x5:\n": true,
+	} {
+		if got := haproxy.HasClients(text); got != want {
+			t.Errorf("show table: %q has clients: %v", text, got)
+		}
+	}
+	for flags, want := range map[string]bool{"0x0": false, "0x11": false, "0x33": true, "0x1103": true} {
+		text := "0x55d2: [29/Nov/2026:06:31:02] id=tables disabled=0 flags=" + flags + " resync_timeout=4s task_calls=2\n" +
+			"  0x55d3: id=local(local,inactive) addr=127.0.0.1:20000 last_status=NONE\n        flags=0x0\n"
+		if got := haproxy.HasTables(text); got != want {
+			t.Errorf("show peers: with flags %s it has its tables: %v", flags, got)
+		}
+	}
+	if !haproxy.HasTables("") {
+		t.Error("without peers it has no tables to wait for")
+	}
 	if at, ok := haproxy.FrontAddress("f:d:v:80:2001:db8::1"); !ok || at.String() != "[2001:db8::1]:80" {
 		t.Errorf("the address of a frontend: %v, %v", at, ok)
 	}
@@ -78,5 +97,7 @@ func FuzzAnswers(f *testing.F) {
 		_, _ = haproxy.ParseStats(s)
 		haproxy.ParseSessionIDs(s, "b:d:v:80", "a1")
 		haproxy.FrontAddress(s)
+		haproxy.HasClients(s)
+		haproxy.HasTables(s)
 	})
 }

@@ -23,7 +23,9 @@
 // finishes what it has. A configuration carries its own name, which the running
 // worker tells, so the driver reloads if and only if another one runs, also after
 // a kill. A reload that fails is rolled back. States of servers, client tables
-// and their health are handed over.
+// and their health are handed over. A worker that got no table from the one before
+// it hands its own over only ten seconds after it has started, so a reload waits
+// that long if there are clients in the table.
 //
 // No reload is needed to drain an amphora, to put it back, and to rotate a
 // certificate, unless its chain is longer than HAProxy takes at run time: some 12

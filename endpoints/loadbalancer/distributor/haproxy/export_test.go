@@ -7,4 +7,6 @@ var (
 	ParseStats      = parseStats
 	ParseSessionIDs = parseSessionIDs
 	FrontAddress    = frontAddress
+	HasClients      = hasClients
+	HasTables       = hasTables
 )

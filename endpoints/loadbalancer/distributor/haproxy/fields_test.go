@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,29 +123,47 @@ func TestAlgorithmsAndPersistence(t *testing.T) {
 	}
 }
 
-// TestStickTableSurvivesReload: a client comes back to its amphora after the
-// configuration was loaded anew, and goes elsewhere when that one is drained.
+// TestStickTableSurvivesReload: clients come back to their amphorae after the
+// configuration was loaded anew, and go elsewhere when theirs is drained.
 func TestStickTableSurvivesReload(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3)
 	addVIP(t, s.d, s.id, s.web(distributor.TCP, 28080, 29090), distributor.RoundRobin, distributor.SourceIPPersistence)
-	url := s.url("http", 28080)
-	first, _, err := s.get(nil, url)
-	if err != nil {
-		t.Fatal(err)
+	var clients []*http.Client
+	for _, source := range s.addrs[:3] {
+		dialer := &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}
+		clients = append(clients, &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}})
+	}
+	ask := func(i int) string {
+		t.Helper()
+		body, _, err := s.get(clients[i], s.url("http", 28080))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	home := []string{ask(0), ask(1), ask(2)}
+	if home[0] == home[1] || home[1] == home[2] || home[2] == home[0] {
+		t.Fatalf("the clients are sent to %v", home)
 	}
 	// What hangs on this is the table being handed over, so give every reload
-	// a chance to lose it.
-	for i := range uint16(4) {
-		addVIP(t, s.d, s.id, s.web(distributor.TCP, 28200+i, 29090), distributor.RoundRobin, distributor.NoPersistence)
-		if got := s.seen(6, url); len(got) != 1 || got[first] != 6 {
-			t.Errorf("after reload %d: %v, want %s only", i, got, first)
+	// a chance to lose it. An empty table would send who comes first to where
+	// the first was sent, so they come the other way round.
+	for reload := range uint16(4) {
+		addVIP(t, s.d, s.id, s.web(distributor.TCP, 28200+reload, 29090), distributor.RoundRobin, distributor.NoPersistence)
+		for i := 2; i >= 0; i-- {
+			if got := ask(i); got != home[i] {
+				t.Errorf("after reload %d client %d is sent to %s, want %s", reload, i, got, home[i])
+			}
 		}
 	}
-	i := int(first[1] - '0')
-	run(t, s.d.DrainAmphorae(""), members(s.id, distributor.Amphora{ID: first, Address: s.addrs[i]})...)
-	if got := s.seen(6, url); got[first] != 0 || len(got) != 1 {
-		t.Errorf("after the drain of %s: %v", first, got)
+	i := int(home[1][1] - '0')
+	run(t, s.d.DrainAmphorae(""), members(s.id, distributor.Amphora{ID: home[1], Address: s.addrs[i]})...)
+	next := ask(1)
+	for range 5 {
+		if got := ask(1); got != next || got == home[1] {
+			t.Errorf("after the drain of %s: %s, then %s", home[1], next, got)
+		}
 	}
 }
 
@@ -364,9 +383,18 @@ func TestHealthChecks(t *testing.T) {
 				}
 				time.Sleep(10 * time.Millisecond)
 			}
-			addVIP(t, s.d, s.id, s.web(distributor.TCP, 28081, 29090), "", "")
-			if stats := ask(t, s.o.StatsSocket, "show stat"); !strings.Contains(stats, ",DOWN") {
-				t.Error("after a reload the server that is down counts as up")
+			if slices.ContainsFunc(tt.checks, func(c distributor.HealthCheck) bool { return c.Protocol == distributor.HTTP }) {
+				// It takes the next checks seconds to fail, in which only what
+				// was found before says that the server is down.
+				silent, err := net.Listen("tcp", netip.AddrPortFrom(s.addrs[0], 29090).String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				addVIP(t, s.d, s.id, s.web(distributor.TCP, 28081, 29090), "", "")
+				if stats := ask(t, s.o.StatsSocket, "show stat"); !strings.Contains(stats, ",DOWN") {
+					t.Error("after a reload the server that is down counts as up")
+				}
+				silent.Close()
 			}
 			load.Serve(t, netip.AddrPortFrom(s.addrs[0], 29090).String(), "a0")
 			settles("a0 is back", both)
@@ -468,6 +496,10 @@ func TestFailedReload(t *testing.T) {
 	}
 	l.Await(t, 50)
 	run(t, s.d.RemoveVIP(""), vipInputs(s.id, s.web(distributor.HTTP, 28082, 29090), "", "")[:2]...)
+
+	if procs := ask(t, s.o.MasterSocket, "show proc"); strings.Contains(strings.ReplaceAll(procs, "[failed: 0]", ""), "failed") {
+		t.Errorf("HAProxy is left with a failed reload:\n%s", procs)
+	}
 
 	// And the next change works.
 	occupied.Close()

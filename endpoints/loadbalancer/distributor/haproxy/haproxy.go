@@ -177,9 +177,13 @@ func (b *backend) Converge(ctx context.Context, want *converge.State) error {
 			return errors.Join(err, undo())
 		}
 	}
+	kept := false
 	if up && reload {
 		if err := b.bindable(ctx, want, st.workers[0].pid); err != nil {
 			return errors.Join(err, undo())
+		}
+		if kept, err = b.keepTables(ctx, st); err != nil {
+			return errors.Join(fmt.Errorf("cannot keep HAProxy's tables of clients: %w", err), undo())
 		}
 	}
 	if up {
@@ -204,6 +208,14 @@ func (b *backend) Converge(ctx context.Context, want *converge.State) error {
 	case reload:
 		if err := b.reload(ctx, cfg, st); err != nil {
 			return errors.Join(err, undo(), b.rollBack(ctx, old, running))
+		}
+	}
+	if kept {
+		if st, err = b.status(ctx); err != nil {
+			return fmt.Errorf("cannot ask HAProxy: %w", err)
+		}
+		if err := b.awaitTables(ctx, st, handOverTime); err != nil {
+			return fmt.Errorf("cannot keep HAProxy's tables of clients: %w", err)
 		}
 	}
 	if up {
