@@ -108,6 +108,21 @@ func (r *reporter) DrainStatus(ctx context.Context, id string) ([]distributor.Am
 	return status, err
 }
 
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	v := distributor.VIP{ID: "web", Address: netip.MustParseAddr("10.0.0.1"), Protocol: distributor.TCP}
+	for port := uint16(1); port <= distributor.MaxPorts; port++ {
+		v.Ports = append(v.Ports, distributor.PortMapping{Front: port, Back: port})
+	}
+	if err := v.Validate(); err != nil {
+		t.Errorf("%d ports: %v", len(v.Ports), err)
+	}
+	v.Ports = append(v.Ports, distributor.PortMapping{Front: 8080, Back: 8080})
+	if got := distributor.UnsupportedFields(v.Validate())["port_mapping"]; got != "257 ports, more than 256" {
+		t.Errorf("257 ports: %q", got)
+	}
+}
+
 func TestDrainThenUnregister(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

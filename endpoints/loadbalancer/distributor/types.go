@@ -100,7 +100,8 @@ type VIP struct {
 	Address netip.Addr `json:"address"`
 	// Protocol is what clients speak. HTTPS without TLS is passed through.
 	Protocol Protocol `json:"protocol"`
-	// Ports says which port of the amphorae each port of the VIP leads to.
+	// Ports says which port of the amphorae each port of the VIP leads to, at most
+	// [MaxPorts].
 	Ports []PortMapping `json:"ports"`
 	// TLS, if set, has the distributor end TLS and speak plainly to the
 	// amphorae.
@@ -159,6 +160,10 @@ type Amphora struct {
 	Position int `json:"position,omitempty"`
 }
 
+// MaxPorts is how many ports a VIP may have: each takes a listener of its own and
+// a check of every amphora, and those who ask are others.
+const MaxPorts = 256
+
 // MaxPosition is the highest position of an amphora.
 const MaxPosition = 1 << 16
 
@@ -207,8 +212,11 @@ func (v VIP) Validate() error {
 	default:
 		bad("protocol", "unknown: %.50q", string(v.Protocol))
 	}
-	if len(v.Ports) == 0 {
+	switch {
+	case len(v.Ports) == 0:
 		bad("port_mapping", "empty")
+	case len(v.Ports) > MaxPorts:
+		bad("port_mapping", "%d ports, more than %d", len(v.Ports), MaxPorts)
 	}
 	fronts := map[uint16]bool{}
 	for _, p := range v.Ports {
