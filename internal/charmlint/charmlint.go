@@ -38,6 +38,7 @@ var (
 	EndpointUnknown   = Rule{"endpoint-unknown", "An endpoint of the code that charmcraft.yaml does not have can never be related: declare it there."}
 	EndpointMismatch  = Rule{"endpoint-mismatch", "An endpoint must have the same role and interface in the code and in charmcraft.yaml."}
 	EndpointUnused    = Rule{"endpoint-unused", "An endpoint of charmcraft.yaml that the code does not use promises operators what the charm does not do: use it, or take it out."}
+	HookUnknown       = Rule{"hook-unknown", "A handler for a hook that Juju does not run never runs: correct the name, or declare the endpoint, storage or container."}
 	OptionUnknown     = Rule{"option-unknown", "An option that the code reads and charmcraft.yaml does not have is never set: declare it there."}
 	OptionUnused      = Rule{"option-unused", "An option of charmcraft.yaml that the code never names promises operators what the charm does not do: read it, or take it out."}
 	OptionType        = Rule{"option-type", "An option must fit the Go type that takes it."}
@@ -50,7 +51,7 @@ var (
 // Rules returns all rules.
 func Rules() []Rule {
 	return []Rule{
-		FlagNeverSet, FlagNeverRead, FlagUnused, EndpointUnknown, EndpointMismatch, EndpointUnused,
+		FlagNeverSet, FlagNeverRead, FlagUnused, EndpointUnknown, EndpointMismatch, EndpointUnused, HookUnknown,
 		OptionUnknown, OptionUnused, OptionType, ActionUnknown, ActionUnhandled, KeepAwake, UnboundedUnitdata,
 	}
 }
@@ -90,6 +91,7 @@ func Check(ctx context.Context, opts Options) ([]Finding, error) {
 	c := &check{file: file, graph: opts.Graph, facts: factsOf(p), p: p}
 	c.flags()
 	c.endpoints()
+	c.hooks()
 	c.options()
 	c.actions()
 	c.awake()

@@ -177,6 +177,31 @@ func New() *reactive.Charm {
 			`action-unknown: there is no action "restore", which the code handles`,
 			`action-unhandled: the code does not handle action "backup"`,
 		}},
+		{"hooks", `
+requires: {db: {interface: pgsql}}
+storage: {data: {type: filesystem}}
+containers: {nginx: {}}
+`, `
+func New() *reactive.Charm {
+	c := reactive.New("web")
+	c.Endpoint("db", charmfile.Requirer, "pgsql")
+	for _, name := range []string{
+		"start", "secret-rotate", "db-relation-{joined,broken}", "{requires:pgsql}-relation-changed", "juju-info-relation-joined",
+		"data-storage-attached", "nginx-pebble-ready",
+		"instal", "bd-relation-joined", "db-relation-change", "{requires:mysql}-relation-joined", "disk-storage-attached", "redis-pebble-ready",
+	} {
+		c.HandleHook(name, name, nothing)
+	}
+	return c
+}
+`, []string{
+			`hook-unknown: handler "bd-relation-joined" waits for the hook bd-relation-joined, which Juju never runs for this charm`,
+			`hook-unknown: handler "db-relation-change" waits for the hook db-relation-change, which Juju never runs for this charm`,
+			`hook-unknown: handler "disk-storage-attached" waits for the hook disk-storage-attached, which Juju never runs for this charm`,
+			`hook-unknown: handler "instal" waits for the hook instal, which Juju never runs for this charm`,
+			`hook-unknown: handler "redis-pebble-ready" waits for the hook redis-pebble-ready, which Juju never runs for this charm`,
+			`hook-unknown: handler "{requires:mysql}-relation-joined" waits for the hook {requires:mysql}-relation-joined, and charmcraft.yaml has no such endpoint`,
+		}},
 		{"ping-pong", "", `
 type web struct{ ping, pong flags.Flag }
 
