@@ -51,3 +51,42 @@ func TestApplicationsOnly(t *testing.T) {
 		}
 	}
 }
+
+// Only a Leader can write application data; who passes the nil that a follower
+// gets is told, at the end of the hook, as in the reference.
+func TestFollowerWritesApplicationData(t *testing.T) {
+	t.Parallel()
+	charm := reactivetest.Charm{
+		Files: fstest.MapFS{"charmcraft.yaml": {Data: []byte("name: app\nsummary: s\ndescription: d\npeers: {cluster: {interface: kv}}\n")}},
+		New: func() *reactive.Charm {
+			c := reactive.New("app")
+			cluster := c.Endpoint("cluster", charmfile.Peer, "kv")
+			c.HandleEvery("write", func(ctx context.Context, h *reactive.Hook) error {
+				leader, err := h.Leader(ctx)
+				if err != nil {
+					return err
+				}
+				for rel := range cluster.Relations().Values() {
+					bag, err := rel.ToPublishApp(ctx, leader)
+					if err != nil {
+						return err
+					}
+					if err := bag.Set("a", 1); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			return c
+		},
+	}
+	state := reactivetest.State{Relations: []reactivetest.Relation{{Endpoint: "cluster"}}}
+	result := reactivetest.RunFailing(t, charm, state, reactivetest.Start())
+	const want = `hook start: endpoint "cluster": cannot write application data in relation "cluster:1": relation-set: cannot write relation settings: ` +
+		"only the leader can, and ToPublishApp was given none"
+	if result.Err.Error() != want {
+		t.Errorf("the error is %v", result.Err)
+	}
+	state.Leader = true
+	reactivetest.Run(t, charm, state, reactivetest.Start())
+}

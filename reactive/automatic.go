@@ -15,12 +15,22 @@ import (
 	"github.com/charmed-go/charms/unitdata"
 )
 
+// keep notes that the charm wants flags of a kind, which are kept only for who
+// asks for them. It panics if the first to ask does so in a hook: the flags were
+// not brought up to date then, and would seem not to be set.
+func (c *Charm) keep(kind *bool, flag string) {
+	if c.run != nil && !*kind {
+		panic("reactive: the flag " + flag + " is first asked for in a hook, which was begun without it: ask for it where the charm is put together")
+	}
+	*kind = true
+}
+
 // ConfigChanged returns the flag config.changed, or with a key
 // config.changed.KEY. It is set in the hooks that see another value than the
 // hook before, and in the unit's first hook; it is cleared at the end of the
 // hook (layer-basic).
 func (c *Charm) ConfigChanged(key ...string) flags.Flag {
-	c.config = true
+	c.keep(&c.config, "config.changed")
 	if len(key) == 0 {
 		return flags.New("config.changed")
 	}
@@ -30,7 +40,7 @@ func (c *Charm) ConfigChanged(key ...string) flags.Flag {
 // ConfigSet returns the flag config.set.KEY. It is set in every hook in which
 // the option has a value other than none, "", 0 and false (layer-basic).
 func (c *Charm) ConfigSet(key string) flags.Flag {
-	c.config = true
+	c.keep(&c.config, "config.set."+key)
 	return flags.New("config.set." + key)
 }
 
@@ -38,7 +48,8 @@ func (c *Charm) ConfigSet(key string) flags.Flag {
 // which the option has the default value that the charm's files give it
 // (layer-basic).
 func (c *Charm) ConfigDefault(key string) flags.Flag {
-	c.config, c.defaults = true, true
+	c.keep(&c.config, "config.default."+key)
+	c.keep(&c.defaults, "config.default."+key)
 	return flags.New("config.default." + key)
 }
 
@@ -47,14 +58,14 @@ func (c *Charm) ConfigDefault(key string) flags.Flag {
 // only be done by the leader is better registered with [Charm.HandleLeader],
 // which asks at the moment it begins.
 func (c *Charm) IsLeader() flags.Flag {
-	c.leader = true
+	c.keep(&c.leader, "leadership.is_leader")
 	return flags.New("leadership.is_leader")
 }
 
 // Upgraded returns the flag upgrade.charm, which is set in the hook
 // upgrade-charm only.
 func (c *Charm) Upgraded() flags.Flag {
-	c.upgraded = true
+	c.keep(&c.upgraded, "upgrade.charm")
 	return flags.New("upgrade.charm")
 }
 

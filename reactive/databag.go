@@ -12,7 +12,7 @@ import (
 
 // ErrReadOnly is the error of a write to a databag that belongs to somebody
 // else.
-var ErrReadOnly = errors.New("the databag can only be read")
+var ErrReadOnly = errors.New("the databag can only be read: Relation.ToPublish and ToPublishApp have what this side publishes")
 
 // A Databag is the data of one unit or application in a relation: strings by
 // key, which by habit are JSON. It shows them decoded, and raw for who wants

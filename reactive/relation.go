@@ -22,6 +22,7 @@ type Relation struct {
 	local    *Databag
 	localApp *Databag
 	gone     bool
+	follower bool // ToPublishApp was called without a Leader
 }
 
 // ID returns the relation's ID, such as "db:1".
@@ -105,8 +106,11 @@ func (r *Relation) ToPublish(ctx context.Context) (*Databag, error) {
 }
 
 // ToPublishApp is ToPublish for the databag of the local application, which only
-// the leader can write (to_publish_app in the reference).
-func (r *Relation) ToPublishApp(ctx context.Context, _ *Leader) (*Databag, error) {
+// the leader can write (to_publish_app in the reference). Without a Leader, such
+// as on a follower, for which [Hook.Leader] returns nil, what is written fails the
+// hook at its end.
+func (r *Relation) ToPublishApp(ctx context.Context, leader *Leader) (*Databag, error) {
+	r.follower = r.follower || leader == nil
 	if r.localApp == nil {
 		data, err := r.run.readApp(ctx, r.id, applicationOf(r.run.unit))
 		if err != nil {
@@ -302,7 +306,11 @@ func (r *Relation) publish(ctx context.Context) error {
 	}
 	if r.localApp != nil {
 		if changes := r.localApp.changes(); len(changes) > 0 {
-			return r.run.tools.RelationSetApp(ctx, r.id, changes)
+			err := r.run.tools.RelationSetApp(ctx, r.id, changes)
+			if err != nil && r.follower {
+				return fmt.Errorf("%w: only the leader can, and ToPublishApp was given none", err)
+			}
+			return err
 		}
 	}
 	return nil

@@ -39,7 +39,7 @@ func (c *Charm) SecretExpired(label ...string) flags.Flag { return c.secretFlag(
 func (c *Charm) SecretRemovable(label ...string) flags.Flag { return c.secretFlag("remove", label) }
 
 func (c *Charm) secretFlag(event string, label []string) flags.Flag {
-	c.declarations.secrets = true
+	c.keep(&c.declarations.secrets, "secret."+event)
 	return eventFlag("secret."+event, label)
 }
 
