@@ -92,6 +92,9 @@ type refreshStory struct {
 
 func newRefreshStory(t *testing.T) *refreshStory {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts many processes, of which the race detector sees nothing")
+	}
 	if _, err := exec.LookPath("python3"); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
