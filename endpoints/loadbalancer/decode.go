@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"slices"
@@ -224,23 +225,25 @@ func (r reader) texts(name string) []string {
 	return texts
 }
 
-func (r reader) ports(name string) map[int]int {
-	v, ok := r.take(name, true)
+func (r reader) mapping(name string, required bool) (map[string]any, bool) {
+	v, ok := r.take(name, required)
 	if !ok {
-		return nil
+		return nil, false
 	}
 	mapping, ok := v.(map[string]any)
 	if !ok {
 		r.wrong(notMapping, name)
+	}
+	return mapping, ok
+}
+
+func (r reader) ports(name string) map[int]int {
+	mapping, ok := r.mapping(name, true)
+	if !ok {
 		return nil
 	}
 	ports := make(map[int]int, len(mapping))
-	keys := make([]string, 0, len(mapping))
-	for key := range mapping {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(mapping)) {
 		front, ok := integerText(key)
 		if !ok {
 			r.wrong(notInteger, name, quoted(key), "key")

@@ -257,13 +257,8 @@ func (r reader) errorKind(name string) ErrorKind {
 }
 
 func (r reader) errorFields(name string) map[Field]any {
-	v, ok := r.take(name, false)
+	mapping, ok := r.mapping(name, false)
 	if !ok {
-		return nil
-	}
-	mapping, ok := v.(map[string]any)
-	if !ok {
-		r.wrong(notMapping, name)
 		return nil
 	}
 	fields := make(map[Field]any, len(mapping))
