@@ -117,28 +117,6 @@ func TestBadState(t *testing.T) {
 	}
 }
 
-func TestWriteFile(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "f")
-	for _, text := range []string{"one", "", "three"} {
-		if err := converge.WriteFile(path, []byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(path)
-		info, err2 := os.Stat(path)
-		if err != nil || err2 != nil || string(got) != text || info.Mode().Perm() != 0o600 {
-			t.Errorf("wrote %q, read %q of mode %v", text, got, info.Mode())
-		}
-	}
-	if left, _ := os.ReadDir(dir); len(left) != 1 {
-		t.Errorf("left: %v", left)
-	}
-	if err := converge.WriteFile(filepath.Join(dir, "no", "f"), nil); err == nil {
-		t.Error("wrote into a directory that is not there")
-	}
-}
-
 // FuzzState: whatever the state says, reading it is an error or not, and never
 // a panic.
 func FuzzState(f *testing.F) {

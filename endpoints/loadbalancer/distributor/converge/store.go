@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/durable"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/probe"
 )
 
@@ -167,7 +168,7 @@ func (s *store) save(ctx context.Context, st *State) error {
 		if err := os.MkdirAll(filepath.Join(s.dir, "keys"), 0o700); err != nil {
 			return fmt.Errorf("cannot keep a private key: %w", err)
 		}
-		if err := WriteFile(s.secretPath(*secret), content); err != nil {
+		if err := durable.WriteFile(s.secretPath(*secret), content); err != nil {
 			return fmt.Errorf("cannot keep a private key: %w", err)
 		}
 	}
@@ -176,7 +177,7 @@ func (s *store) save(ctx context.Context, st *State) error {
 		return nil
 	}
 	probe.Hit(ctx, "state: before write")
-	if err := WriteFile(s.path("state.json"), data); err != nil {
+	if err := durable.WriteFile(s.path("state.json"), data); err != nil {
 		return fmt.Errorf("cannot write the driver's state: %w", err)
 	}
 	probe.Hit(ctx, "state: written")
@@ -199,38 +200,4 @@ func (s *store) dropKeys(used map[string]bool) error {
 		}
 	}
 	return nil
-}
-
-// WriteFile replaces the file at path at once and durably, with mode 0600: at
-// any moment, and after a power cut, there is the old file or the new one. It
-// goes by way of path with ".new" added, so a path has one writer at a time.
-func WriteFile(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	// Always the same name: what a kill leaves behind is written over.
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = f.Write(content); err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if e := d.Close(); err == nil {
-		err = e
-	}
-	return err
 }

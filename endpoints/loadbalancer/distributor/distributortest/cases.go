@@ -12,6 +12,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
 
 func (w *world) testNames() {
@@ -123,11 +124,11 @@ func (w *world) testUnknown() {
 		}
 	}
 	wantMissing("AddVIP", "distributor", w.fail(w.Driver.AddVIP(""), vipInputs(nobody, w.vip())...))
-	wantMissing("RegisterAmphorae", "distributor", w.fail(w.Driver.RegisterAmphorae(""), amphoraInputs(nobody, w.amphorae(0))...))
-	wantMissing("DrainAmphorae", "distributor", w.fail(w.Driver.DrainAmphorae(""), amphoraInputs(nobody, w.amphorae(0))...))
+	wantMissing("RegisterAmphorae", "distributor", w.fail(w.Driver.RegisterAmphorae(""), trial.Amphorae(nobody, w.amphorae(0)...)...))
+	wantMissing("DrainAmphorae", "distributor", w.fail(w.Driver.DrainAmphorae(""), trial.Amphorae(nobody, w.amphorae(0)...)...))
 	id := w.create("lb")
 	w.register(id, 0)
-	wantMissing("DrainAmphorae", "amphora", w.fail(w.Driver.DrainAmphorae(""), amphoraInputs(id, w.amphorae(0, 1))...))
+	wantMissing("DrainAmphorae", "amphora", w.fail(w.Driver.DrainAmphorae(""), trial.Amphorae(id, w.amphorae(0, 1)...)...))
 	w.wantInventory(id, w.items(0))
 	w.unregister(id, 1)
 	w.unregister(nobody, 0)
@@ -178,7 +179,7 @@ func (w *world) testRefuses() {
 		{ID: "a\nb", Address: w.Amphorae[0]}, {ID: "a1"}, {ID: "", Address: w.Amphorae[0]},
 		{ID: "a1", Address: netip.IPv4Unspecified()}, {ID: "a1", Address: w.Amphorae[0], Position: -1},
 	} {
-		err := w.fail(w.Driver.RegisterAmphorae(""), amphoraInputs(id, []distributor.Amphora{a})...)
+		err := w.fail(w.Driver.RegisterAmphorae(""), trial.Amphorae(id, a)...)
 		if _, ok := distributor.UnsupportedFields(err)["backends"]; !ok {
 			w.t.Errorf("amphora %+v: %v", a, err)
 		}
@@ -254,9 +255,9 @@ func (w *world) operations(id string) []operation {
 		{"", w.Driver.DeleteDistributor(""), []flow.Value{did}, "gone", nil},
 		{"", w.Driver.AddVIP(""), vipInputs(id, other), both, []int{0, 1}},
 		{"", w.Driver.RemoveVIP(""), vipInputs(id, w.vip())[:2], both, nil},
-		{"", w.Driver.RegisterAmphorae(""), amphoraInputs(id, w.amphorae(1, 2)), w.items(0, 1, 2), []int{0, 1, 2}},
-		{"", w.Driver.DrainAmphorae(""), amphoraInputs(id, w.amphorae(1)), w.items(0, 1) + " draining", []int{0}},
-		{"", w.Driver.UnregisterAmphorae(""), amphoraInputs(id, w.amphorae(1)), w.items(0), []int{0}},
+		{"", w.Driver.RegisterAmphorae(""), trial.Amphorae(id, w.amphorae(1, 2)...), w.items(0, 1, 2), []int{0, 1, 2}},
+		{"", w.Driver.DrainAmphorae(""), trial.Amphorae(id, w.amphorae(1)...), w.items(0, 1) + " draining", []int{0}},
+		{"", w.Driver.UnregisterAmphorae(""), trial.Amphorae(id, w.amphorae(1)...), w.items(0), []int{0}},
 	}
 	for i := range ops {
 		ops[i].name = operationNames[i]
@@ -293,7 +294,7 @@ func (w *world) testRevert() {
 	for _, op := range []operation{
 		{name: "create-distributor", node: w.Driver.CreateDistributor(""), inputs: []flow.Value{distributor.LoadBalancerKey.Value(distributor.LoadBalancer{ID: "lb"})}},
 		{name: "add-vip", node: w.Driver.AddVIP(""), inputs: vipInputs(id, w.vip())},
-		{name: "register-amphorae", node: w.Driver.RegisterAmphorae(""), inputs: amphoraInputs(id, w.amphorae(0))},
+		{name: "register-amphorae", node: w.Driver.RegisterAmphorae(""), inputs: trial.Amphorae(id, w.amphorae(0)...)},
 	} {
 		if err := w.fail(flow.Linear("and back", op.node, failing()), op.inputs...); !errors.Is(err, errRevert) {
 			w.t.Errorf("%s: %v", op.name, err)
@@ -302,200 +303,6 @@ func (w *world) testRevert() {
 			w.t.Errorf("%s reverted took away what was there: [%s] of [%s]", op.name, got, was)
 		}
 		w.wantReached(frontPort, 0, 1)
-	}
-}
-
-func (w *world) testServes() {
-	w.serve()
-	id := w.create("lb")
-	w.addVIP(id, w.vip())
-	w.wantRefused(frontPort)
-	w.register(id, 0)
-	w.wantReached(frontPort, 0)
-	w.register(id, 1, 2)
-	w.wantReached(frontPort, 0, 1, 2)
-	other := w.vip()
-	other.ID, other.Ports = "other", []distributor.PortMapping{{Front: otherFrontPort, Back: backPort}}
-	id2 := w.create("lb2")
-	w.addVIP(id2, other)
-	w.register(id2, 2)
-	w.wantReached(otherFrontPort, 2)
-	w.wantReached(frontPort, 0, 1, 2)
-	w.do(w.Driver.DeleteDistributor(""), distributor.DistributorID.Value(id))
-	w.wantRefused(frontPort)
-	w.wantReached(otherFrontPort, 2)
-}
-
-func (w *world) testDrain() {
-	w.serve()
-	id := w.create("lb")
-	w.addVIP(id, w.vip())
-	w.register(id, 0, 1)
-	old := w.mustConnect(frontPort, "a0")
-	w.wantOpen(id, "a0", 1)
-	w.drain(id, 0)
-	for range 3 {
-		if err := old.echo(); err != nil {
-			w.t.Fatalf("the established connection: %v", err)
-		}
-	}
-	w.wantReached(frontPort, 1)
-	w.wantOpen(id, "a0", 1)
-	if err := old.echo(); err != nil {
-		w.t.Errorf("the established connection: %v", err)
-	}
-	old.Close()
-	w.wantOpen(id, "a0", 0)
-	w.register(id, 0)
-	w.wantReached(frontPort, 0, 1)
-}
-
-// wantOpen waits until the driver counts n connections to the amphora.
-func (w *world) wantOpen(id, amphora string, n int) {
-	w.t.Helper()
-	got := -1
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		status, err := distributor.DrainStatus(w.ctx, w.Driver, id)
-		if errors.Is(err, distributor.ErrNoDrainStatus) {
-			return
-		}
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for _, s := range status {
-			if s.ID == amphora {
-				got = s.Connections
-			}
-		}
-		if got == n {
-			return
-		}
-	}
-	w.t.Errorf("the driver counts %d connections to %s, want %d", got, amphora, n)
-}
-
-func (w *world) testBounded() {
-	w.serve()
-	id := w.create("lb")
-	w.addVIP(id, w.vip())
-	w.register(id, 0, 1)
-
-	stays := w.mustConnect(frontPort, "a0")
-	began := time.Now()
-	res := w.do(distributor.DrainThenUnregister("", w.Driver, distributor.DrainOptions{Timeout: 300 * time.Millisecond, Poll: 10 * time.Millisecond}),
-		amphoraInputs(id, w.amphorae(0))...)
-	if took := time.Since(began); took < 300*time.Millisecond {
-		w.t.Errorf("an open connection was waited for %v of 300ms", took)
-	}
-	if got, _ := distributor.DrainResultKey.From(res); got.Open["a0"] != 1 && !got.Unknown {
-		w.t.Errorf("waiting ended with %+v, want one connection to a0 still open", got)
-	}
-	w.wantCut(stays)
-	w.wantInventory(id, w.items(1))
-
-	if _, ok := w.Driver.(distributor.DrainReporter); !ok {
-		return
-	}
-	w.register(id, 0)
-	goes := w.mustConnect(frontPort, "a0")
-	var once sync.Once
-	began = time.Now()
-	res = w.do(distributor.DrainThenUnregister("", w.Driver, distributor.DrainOptions{Timeout: time.Hour, Poll: 10 * time.Millisecond,
-		Progress: func([]distributor.AmphoraStatus) { once.Do(func() { goes.Close() }) }}), amphoraInputs(id, w.amphorae(0))...)
-	if got, ok := distributor.DrainResultKey.From(res); !ok || len(got.Open) > 0 || got.Unknown {
-		w.t.Errorf("waiting ended with %+v after %v", got, time.Since(began))
-	}
-	w.wantInventory(id, w.items(1))
-}
-
-// wantCut waits for the connection to end.
-func (w *world) wantCut(c *client) {
-	w.t.Helper()
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-		_ = c.SetDeadline(time.Now().Add(200 * time.Millisecond))
-		_, err := fmt.Fprintln(c, "are you there")
-		if err == nil {
-			_, err = c.r.ReadString('\n')
-		}
-		if err == nil {
-			w.t.Error("the established connection still gets answers")
-			return
-		}
-		var timeout interface{ Timeout() bool }
-		if !errors.As(err, &timeout) || !timeout.Timeout() {
-			return
-		}
-	}
-	w.t.Error("the established connection was not ended")
-}
-
-func (w *world) testUnregister() {
-	w.serve()
-	id := w.create("lb")
-	w.addVIP(id, w.vip())
-	w.register(id, 0, 1)
-	old := w.mustConnect(frontPort, "a0")
-	keep := w.mustConnect(frontPort, "a1")
-	w.register(id, 2) // a change between
-	recent := w.mustConnect(frontPort, "a0")
-	w.unregister(id, 0)
-	w.wantCut(old)
-	w.wantCut(recent)
-	w.wantReached(frontPort, 1, 2)
-	if err := keep.echo(); err != nil {
-		w.t.Errorf("a connection to another amphora: %v", err)
-	}
-	// Drained first, it is no different.
-	w.drain(id, 1)
-	if err := keep.echo(); err != nil {
-		w.t.Errorf("a connection to a drained amphora: %v", err)
-	}
-	w.unregister(id, 1)
-	w.wantCut(keep)
-	w.wantReached(frontPort, 2)
-	w.unregister(id, 2)
-	w.wantRefused(frontPort)
-	w.register(id, 0)
-	w.wantReached(frontPort, 0)
-}
-
-func (w *world) testRemoveVIP() {
-	w.serve()
-	id := w.create("lb")
-	other := w.vip()
-	other.ID, other.Ports = "other", []distributor.PortMapping{{Front: otherFrontPort, Back: backPort}}
-	w.addVIP(id, w.vip())
-	w.addVIP(id, other)
-	w.register(id, 0, 1)
-	keep := w.mustConnect(otherFrontPort)
-	w.do(w.Driver.RemoveVIP(""), vipInputs(id, w.vip())[:2]...)
-	w.wantRefused(frontPort)
-	w.wantReached(otherFrontPort, 0, 1)
-	if err := keep.echo(); err != nil {
-		w.t.Errorf("a connection to another VIP: %v", err)
-	}
-	w.addVIP(id, w.vip())
-	w.wantReached(frontPort, 0, 1)
-}
-
-func (w *world) testChange() {
-	w.serve()
-	id := w.create("lb")
-	w.addVIP(id, w.vip())
-	w.register(id, 0)
-	keep := w.mustConnect(frontPort, "a0")
-	w.register(id, 1)
-	v := w.vip()
-	v.Ports = append(v.Ports, distributor.PortMapping{Front: otherFrontPort, Back: backPort})
-	w.addVIP(id, v)
-	w.wantReached(frontPort, 0, 1)
-	w.wantReached(otherFrontPort, 0, 1)
-	w.addVIP(id, w.vip())
-	w.wantRefused(otherFrontPort)
-	w.unregister(id, 1)
-	w.wantReached(frontPort, 0)
-	if err := keep.echo(); err != nil {
-		w.t.Errorf("the connection to the amphora that stayed: %v", err)
 	}
 }
 

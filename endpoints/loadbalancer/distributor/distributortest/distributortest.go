@@ -42,6 +42,7 @@ import (
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/scratch"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
 
 // A Setup is a driver and the world that it works in.
@@ -207,12 +208,7 @@ func (w *world) create(name string) string {
 }
 
 func vipInputs(id string, v distributor.VIP) []flow.Value {
-	return []flow.Value{distributor.DistributorID.Value(id), distributor.VIPKey.Value(v),
-		distributor.VIPAlgorithm.Value(distributor.AnyAlgorithm), distributor.VIPPersistence.Value(distributor.NoPersistence)}
-}
-
-func amphoraInputs(id string, amphorae []distributor.Amphora) []flow.Value {
-	return []flow.Value{distributor.DistributorID.Value(id), distributor.Amphorae.Value(amphorae)}
+	return trial.VIP(id, v, distributor.AnyAlgorithm, distributor.NoPersistence)
 }
 
 func (w *world) addVIP(id string, v distributor.VIP) {
@@ -222,17 +218,17 @@ func (w *world) addVIP(id string, v distributor.VIP) {
 
 func (w *world) register(id string, amphorae ...int) {
 	w.t.Helper()
-	w.do(w.Driver.RegisterAmphorae(""), amphoraInputs(id, w.amphorae(amphorae...))...)
+	w.do(w.Driver.RegisterAmphorae(""), trial.Amphorae(id, w.amphorae(amphorae...)...)...)
 }
 
 func (w *world) drain(id string, amphorae ...int) {
 	w.t.Helper()
-	w.do(w.Driver.DrainAmphorae(""), amphoraInputs(id, w.amphorae(amphorae...))...)
+	w.do(w.Driver.DrainAmphorae(""), trial.Amphorae(id, w.amphorae(amphorae...)...)...)
 }
 
 func (w *world) unregister(id string, amphorae ...int) {
 	w.t.Helper()
-	w.do(w.Driver.UnregisterAmphorae(""), amphoraInputs(id, w.amphorae(amphorae...))...)
+	w.do(w.Driver.UnregisterAmphorae(""), trial.Amphorae(id, w.amphorae(amphorae...)...)...)
 }
 
 // inventory is what the driver says a distributor has, as text.

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/durable"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/probe"
 )
 
@@ -209,7 +210,7 @@ func (j *journal) begin(ctx context.Context, h *header) error {
 	if j.file == nil {
 		return nil
 	}
-	return syncDir(filepath.Dir(j.path))
+	return durable.SyncDir(filepath.Dir(j.path))
 }
 
 func (j *journal) append(ctx context.Context, r record) error {
@@ -373,5 +374,5 @@ func (r *Runner) Forget(run string) error {
 	if err := os.Remove(j.path); err != nil {
 		return fmt.Errorf("cannot forget run %q: %w", run, err)
 	}
-	return syncDir(r.Dir)
+	return durable.SyncDir(r.Dir)
 }

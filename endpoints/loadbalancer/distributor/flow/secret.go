@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/durable"
 )
 
 // A Secret holds content, such as a private key, that is never printed, logged
@@ -147,10 +149,10 @@ func (v vault) take(s Secret) error {
 	if err := os.MkdirAll(v.dir, 0o700); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(v.dir)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(v.dir)); err != nil {
 		return err
 	}
-	return writeSynced(filepath.Join(v.dir, s.ref), content)
+	return durable.WriteFile(filepath.Join(v.dir, s.ref), content)
 }
 
 func (v vault) fill(s *Secret) {
@@ -204,38 +206,4 @@ func (v vault) remove() error {
 		return err
 	}
 	return nil
-}
-
-// writeSynced writes a file of mode 0600 by way of a temporary one.
-func writeSynced(path string, content []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err = f.Write(content); err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if e := d.Close(); err == nil {
-		err = e
-	}
-	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/haproxy"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
 
 // BenchmarkRegister1000 registers a thousand amphorae with one VIP: with the
@@ -23,7 +24,7 @@ func BenchmarkRegister1000(b *testing.B) {
 	o := launch(b, dir)
 	d := haproxy.New(o)
 	vip, addrs := loopback(dir)
-	id := create(b, d, "lb")
+	id := trial.Create(b, d, "lb")
 	addVIP(b, d, id, distributor.VIP{ID: "v", Address: vip, Protocol: distributor.TCP, Ports: []distributor.PortMapping{{Front: 28080, Back: 29090}}}, "", "")
 	amphorae := make([]distributor.Amphora, n)
 	address := addrs[0]
@@ -65,9 +66,9 @@ func BenchmarkRegister1000(b *testing.B) {
 	var reload, single, batched time.Duration
 	for b.Loop() {
 		began := time.Now()
-		run(b, d.RegisterAmphorae(""), members(id, amphorae...)...)
+		trial.Run(b, d.RegisterAmphorae(""), trial.Amphorae(id, amphorae...)...)
 		reload += time.Since(began)
-		run(b, d.UnregisterAmphorae(""), members(id, amphorae...)...)
+		trial.Run(b, d.UnregisterAmphorae(""), trial.Amphorae(id, amphorae...)...)
 
 		began = time.Now()
 		for _, a := range amphorae {
@@ -103,7 +104,7 @@ func BenchmarkReload(b *testing.B) {
 	o := launch(b, dir)
 	d := haproxy.New(o)
 	vip, _ := loopback(dir)
-	id := create(b, d, "lb")
+	id := trial.Create(b, d, "lb")
 	v := distributor.VIP{ID: "v", Address: vip, Protocol: distributor.TCP}
 	var reload, command time.Duration
 	for i := 0; b.Loop(); i++ {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/converge"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/durable"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/probe"
 )
 
@@ -36,7 +37,7 @@ func (b *backend) certificates(ctx context.Context, want *converge.State, reload
 				errs = append(errs, os.Remove(f.path))
 				continue
 			}
-			errs = append(errs, converge.WriteFile(f.path, f.content))
+			errs = append(errs, durable.WriteFile(f.path, f.content))
 		}
 		return errors.Join(errs...)
 	}
@@ -71,7 +72,7 @@ func (b *backend) certificates(ctx context.Context, want *converge.State, reload
 				continue
 			}
 			olds, written = append(olds, file{path, have}), append(written, path)
-			if err := converge.WriteFile(path, bundle); err != nil {
+			if err := durable.WriteFile(path, bundle); err != nil {
 				return written, undo, errors.Join(fmt.Errorf("cannot write a certificate: %w", err), undo())
 			}
 			probe.Hit(ctx, "haproxy: certificate written")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
 
 // TestLongCertificate rotates certificates with chains of many lengths. Without
@@ -77,7 +78,7 @@ func TestRefusedCertificate(t *testing.T) {
 	bad.TLS = &distributor.TLS{Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), Key: flow.NewSecret(key)}
 	refused := func(what string) {
 		t.Helper()
-		_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", s.d.AddVIP("")), vipInputs(s.id, bad, "", "")...)
+		_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", s.d.AddVIP("")), trial.VIP(s.id, bad, "", "")...)
 		reason := distributor.UnsupportedFields(err)["tls_cert"]
 		if !strings.Contains(reason, "HAProxy does not take it: ") || strings.Contains(reason, s.o.Dir) {
 			t.Errorf("%s: %v", what, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/haproxy"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/load"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
 
 // TestNoRequestIsDropped sends requests over new and kept connections, plain
@@ -46,10 +47,10 @@ func TestNoRequestIsDropped(t *testing.T) {
 		secure.TLS = &distributor.TLS{Certificate: cert, Key: flow.NewSecret(key)}
 	}
 	renew()
-	id := create(t, d, "web")
+	id := trial.Create(t, d, "web")
 	addVIP(t, d, id, plain, distributor.RoundRobin, distributor.NoPersistence)
 	addVIP(t, d, id, secure, distributor.LeastConnections, distributor.CookiePersistence)
-	run(t, d.RegisterAmphorae(""), members(id, amphora(0), amphora(1), amphora(2))...)
+	trial.Run(t, d.RegisterAmphorae(""), trial.Amphorae(id, amphora(0), amphora(1), amphora(2))...)
 
 	think := 4 * time.Millisecond
 	loads := []*load.Load{
@@ -64,7 +65,7 @@ func TestNoRequestIsDropped(t *testing.T) {
 	changes := 0
 	step := func(n flow.Node, inputs ...flow.Value) {
 		t.Helper()
-		run(t, n, inputs...)
+		trial.Run(t, n, inputs...)
 		changes++
 		for _, l := range loads {
 			l.Await(t, 20)
@@ -74,16 +75,16 @@ func TestNoRequestIsDropped(t *testing.T) {
 	extra.ID, extra.Ports = "extra", []distributor.PortMapping{{Front: 28081, Back: 29090}}
 	for cycle := range cycles {
 		gone := cycle % 3
-		step(distributor.DrainThenUnregister("", d, distributor.DrainOptions{Timeout: 10 * time.Second, Poll: 5 * time.Millisecond}), members(id, amphora(gone))...)
+		step(distributor.DrainThenUnregister("", d, distributor.DrainOptions{Timeout: 10 * time.Second, Poll: 5 * time.Millisecond}), trial.Amphorae(id, amphora(gone))...)
 		servers[gone].Stop()
-		step(d.AddVIP(""), vipInputs(id, extra, distributor.AnyAlgorithm, distributor.NoPersistence)...)
+		step(d.AddVIP(""), trial.VIP(id, extra, distributor.AnyAlgorithm, distributor.NoPersistence)...)
 		servers[gone] = serve(gone)
-		step(d.RegisterAmphorae(""), members(id, amphora(gone))...)
-		step(d.DrainAmphorae(""), members(id, amphora((gone+1)%3))...)
+		step(d.RegisterAmphorae(""), trial.Amphorae(id, amphora(gone))...)
+		step(d.DrainAmphorae(""), trial.Amphorae(id, amphora((gone+1)%3))...)
 		renew()
-		step(d.AddVIP(""), vipInputs(id, secure, distributor.LeastConnections, distributor.CookiePersistence)...)
-		step(d.RegisterAmphorae(""), members(id, amphora((gone+1)%3))...)
-		step(d.RemoveVIP(""), vipInputs(id, extra, "", "")[:2]...)
+		step(d.AddVIP(""), trial.VIP(id, secure, distributor.LeastConnections, distributor.CookiePersistence)...)
+		step(d.RegisterAmphorae(""), trial.Amphorae(id, amphora((gone+1)%3))...)
+		step(d.RemoveVIP(""), trial.VIP(id, extra, "", "")[:2]...)
 	}
 	names := []string{"http", "https"}
 	for i, l := range loads {

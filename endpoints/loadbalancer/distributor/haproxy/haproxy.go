@@ -18,6 +18,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/converge"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/durable"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/probe"
 )
 
@@ -195,7 +196,7 @@ func (b *backend) Converge(ctx context.Context, want *converge.State) error {
 	}
 	if changed {
 		probe.Hit(ctx, "haproxy: before the configuration is replaced")
-		if err := converge.WriteFile(b.o.ConfigFile, []byte(cfg.text)); err != nil {
+		if err := durable.WriteFile(b.o.ConfigFile, []byte(cfg.text)); err != nil {
 			return errors.Join(fmt.Errorf("cannot write HAProxy's configuration: %w", err), undo())
 		}
 		probe.Hit(ctx, "haproxy: configuration replaced")
@@ -239,7 +240,7 @@ func (b *backend) warnEmpty(want *converge.State) {
 // Certificates are those that are new in it.
 func (b *backend) verify(ctx context.Context, text string, certificates []string) error {
 	candidate := b.path("candidate.cfg")
-	if err := converge.WriteFile(candidate, []byte(text)); err != nil {
+	if err := durable.WriteFile(candidate, []byte(text)); err != nil {
 		return fmt.Errorf("cannot write HAProxy's configuration: %w", err)
 	}
 	defer os.Remove(candidate)
@@ -314,7 +315,7 @@ func (b *backend) await(ctx context.Context, done func() (bool, error), late str
 func (b *backend) reload(ctx context.Context, cfg config, before status) error {
 	if text, err := b.worker(ctx, before.workers[0].pid, "show servers state"); err == nil {
 		// Else a server that is down would be sent to until it is checked.
-		if err := converge.WriteFile(b.path("server-state"), []byte(text+"\n")); err != nil {
+		if err := durable.WriteFile(b.path("server-state"), []byte(text+"\n")); err != nil {
 			return fmt.Errorf("cannot keep the states of HAProxy's servers: %w", err)
 		}
 	}
@@ -353,7 +354,7 @@ func (b *backend) rollBack(ctx context.Context, old []byte, running string) erro
 	if old == nil {
 		return os.Remove(b.o.ConfigFile)
 	}
-	if err := converge.WriteFile(b.o.ConfigFile, old); err != nil {
+	if err := durable.WriteFile(b.o.ConfigFile, old); err != nil {
 		return fmt.Errorf("cannot restore HAProxy's configuration: %w", err)
 	}
 	st, err := b.status(ctx)

@@ -16,38 +16,13 @@ import (
 	"time"
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
-	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/haproxy"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
-
-// run runs an operation that must succeed.
-func run(t testing.TB, n flow.Node, inputs ...flow.Value) *flow.Result {
-	t.Helper()
-	res, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("test", n), inputs...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
-}
-
-func create(t testing.TB, d distributor.Driver, name string) string {
-	t.Helper()
-	id, _ := distributor.DistributorID.From(run(t, d.CreateDistributor(""), distributor.LoadBalancerKey.Value(distributor.LoadBalancer{ID: name})))
-	return id
-}
-
-func vipInputs(id string, v distributor.VIP, alg distributor.Algorithm, p distributor.Persistence) []flow.Value {
-	return []flow.Value{distributor.DistributorID.Value(id), distributor.VIPKey.Value(v),
-		distributor.VIPAlgorithm.Value(alg), distributor.VIPPersistence.Value(p)}
-}
 
 func addVIP(t testing.TB, d distributor.Driver, id string, v distributor.VIP, alg distributor.Algorithm, p distributor.Persistence) {
 	t.Helper()
-	run(t, d.AddVIP(""), vipInputs(id, v, alg, p)...)
-}
-
-func members(id string, as ...distributor.Amphora) []flow.Value {
-	return []flow.Value{distributor.DistributorID.Value(id), distributor.Amphorae.Value(as)}
+	trial.Run(t, d.AddVIP(""), trial.VIP(id, v, alg, p)...)
 }
 
 // certificate makes a certificate for a name, valid for the addresses.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
 
 // TestHostileTexts: whatever others write into a request, it is refused with its
@@ -61,15 +62,15 @@ func TestHostileTexts(t *testing.T) {
 		strings.Repeat("a", 900): true,
 	} {
 		refused(text, "id", s.d.CreateDistributor(""), distributor.LoadBalancerKey.Value(distributor.LoadBalancer{ID: "x " + text}))
-		refused(text, "backends", s.d.RegisterAmphorae(""), members(s.id, distributor.Amphora{ID: "x " + text, Address: s.addrs[0]})...)
+		refused(text, "backends", s.d.RegisterAmphorae(""), trial.Amphorae(s.id, distributor.Amphora{ID: "x " + text, Address: s.addrs[0]})...)
 		vip := plain
 		vip.ID = "x " + text
-		refused(text, "id", s.d.AddVIP(""), vipInputs(s.id, vip, "", "")...)
+		refused(text, "id", s.d.AddVIP(""), trial.VIP(s.id, vip, "", "")...)
 
 		vip = plain
 		vip.HealthChecks = []distributor.HealthCheck{{Protocol: distributor.HTTP, Port: 29091, Path: "/" + text, Interval: 100 * time.Millisecond, Retries: 1}}
 		if !taken {
-			refused(text, "health_checks", s.d.AddVIP(""), vipInputs(s.id, vip, "", "")...)
+			refused(text, "health_checks", s.d.AddVIP(""), trial.VIP(s.id, vip, "", "")...)
 			continue
 		}
 		addVIP(t, s.d, s.id, vip, "", "")

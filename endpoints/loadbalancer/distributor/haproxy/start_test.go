@@ -15,6 +15,7 @@ import (
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/haproxy"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/load"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/need"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
 
 // TestStart: an HAProxy that does not run is started when there is something to
@@ -35,8 +36,8 @@ func TestStart(t *testing.T) {
 	web := distributor.VIP{ID: "web", Address: vip, Protocol: distributor.HTTP, Ports: []distributor.PortMapping{{Front: 28080, Back: 29090}}}
 
 	idle := haproxy.New(o)
-	id := create(t, idle, "web")
-	_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", idle.AddVIP("")), vipInputs(id, web, "", "")...)
+	id := trial.Create(t, idle, "web")
+	_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", idle.AddVIP("")), trial.VIP(id, web, "", "")...)
 	if err == nil || !strings.Contains(err.Error(), "it does not run") {
 		t.Errorf("AddVIP without HAProxy = %v", err)
 	}
@@ -59,7 +60,7 @@ func TestStart(t *testing.T) {
 		return err
 	}
 	d := haproxy.New(withStart)
-	run(t, d.RegisterAmphorae(""), members(id, distributor.Amphora{ID: "a0", Address: addrs[0]})...)
+	trial.Run(t, d.RegisterAmphorae(""), trial.Amphorae(id, distributor.Amphora{ID: "a0", Address: addrs[0]})...)
 	addVIP(t, d, id, web, "", "")
 	s := &site{t: t, o: o, d: d, id: id, vip: vip, addrs: addrs}
 	if got := s.seen(3, s.url("http", 28080)); got["a0"] != 3 || started != 1 {
@@ -98,7 +99,7 @@ func TestBatchReloadsOnce(t *testing.T) {
 	})
 	inputs = append(inputs, distributor.Amphorae.Value([]distributor.Amphora{{ID: "a0", Address: s.addrs[0]}}),
 		distributor.VIPAlgorithm.Value(distributor.AnyAlgorithm), distributor.VIPPersistence.Value(distributor.NoPersistence))
-	run(t, n, inputs...)
+	trial.Run(t, n, inputs...)
 	for i := range 10 {
 		if got := s.seen(2, s.url("http", uint16(28200+i))); got["a0"] != 2 {
 			t.Errorf("load balancer %d serves %v", i, got)

@@ -21,16 +21,8 @@ import (
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/inprocess"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/load"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 )
-
-func run(t testing.TB, n flow.Node, inputs ...flow.Value) *flow.Result {
-	t.Helper()
-	res, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("test", n), inputs...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
-}
 
 // site is a proxy with web servers behind it.
 type site struct {
@@ -48,11 +40,11 @@ func newSite(t testing.TB) *site {
 	s := &site{t: t, d: inprocess.New(dir)}
 	t.Cleanup(func() { s.d.Close() })
 	s.vip, s.addrs = loopback(dir)
-	s.id, _ = distributor.DistributorID.From(run(t, s.d.CreateDistributor(""), distributor.LoadBalancerKey.Value(distributor.LoadBalancer{ID: "web"})))
+	s.id = trial.Create(t, s.d, "web")
 	for i := range s.addrs {
 		s.servers = append(s.servers, s.serve(i))
 	}
-	run(t, s.d.RegisterAmphorae(""), s.members(0, 1, 2)...)
+	trial.Run(t, s.d.RegisterAmphorae(""), s.members(0, 1, 2)...)
 	return s
 }
 
@@ -65,13 +57,12 @@ func (s *site) members(is ...int) []flow.Value {
 	for _, i := range is {
 		as = append(as, distributor.Amphora{ID: fmt.Sprint("a", i), Address: s.addrs[i]})
 	}
-	return []flow.Value{distributor.DistributorID.Value(s.id), distributor.Amphorae.Value(as)}
+	return trial.Amphorae(s.id, as...)
 }
 
 func (s *site) add(v distributor.VIP, alg distributor.Algorithm, p distributor.Persistence) {
 	s.t.Helper()
-	run(s.t, s.d.AddVIP(""), distributor.DistributorID.Value(s.id), distributor.VIPKey.Value(v),
-		distributor.VIPAlgorithm.Value(alg), distributor.VIPPersistence.Value(p))
+	trial.Run(s.t, s.d.AddVIP(""), trial.VIP(s.id, v, alg, p)...)
 }
 
 func (s *site) web(p distributor.Protocol, front uint16) distributor.VIP {
@@ -148,7 +139,7 @@ func TestCookieAndTLS(t *testing.T) {
 	if got, h := s.get(9, "https", 28443, cookie); got[first] != 9 || h.Get("Set-Cookie") != "" {
 		t.Errorf("with the cookie of %s: %v", first, got)
 	}
-	run(t, s.d.DrainAmphorae(""), s.members(int(first[1]-'0'))...)
+	trial.Run(t, s.d.DrainAmphorae(""), s.members(int(first[1]-'0'))...)
 	if got, _ := s.get(9, "https", 28443, cookie); got[first] != 0 || len(got) == 0 {
 		t.Errorf("after the drain of %s: %v", first, got)
 	}
@@ -230,7 +221,7 @@ func TestNoRequestIsDropped(t *testing.T) {
 				s.servers[gone] = s.serve(gone)
 				continue
 			}
-			run(t, n, s.members(gone)...)
+			trial.Run(t, n, s.members(gone)...)
 			l.Await(t, 30)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/converge"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/durable"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/probe"
 )
 
@@ -200,7 +201,7 @@ func (b *backend) plug(ctx context.Context, vips []netip.Addr) error {
 	note := func(addrs []netip.Addr) error {
 		text, err := json.Marshal(addrs)
 		if err == nil {
-			err = converge.WriteFile(path, text)
+			err = durable.WriteFile(path, text)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot note which addresses are plugged: %w", err)

@@ -13,26 +13,9 @@ import (
 
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/flow"
+	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/internal/trial"
 	"github.com/charmed-go/charms/endpoints/loadbalancer/distributor/nftables"
 )
-
-func run(t testing.TB, n flow.Node, inputs ...flow.Value) *flow.Result {
-	t.Helper()
-	res, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("test", n), inputs...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
-}
-
-func vipInputs(id string, v distributor.VIP, alg distributor.Algorithm, p distributor.Persistence) []flow.Value {
-	return []flow.Value{distributor.DistributorID.Value(id), distributor.VIPKey.Value(v),
-		distributor.VIPAlgorithm.Value(alg), distributor.VIPPersistence.Value(p)}
-}
-
-func members(id string, as ...distributor.Amphora) []flow.Value {
-	return []flow.Value{distributor.DistributorID.Value(id), distributor.Amphorae.Value(as)}
-}
 
 // site is a network with a driver and a distributor in it.
 type site struct {
@@ -47,7 +30,7 @@ func newSite(t testing.TB) *site {
 	dir := t.TempDir()
 	n := newNetwork(t, dir)
 	d := nftables.New(nftables.Options{Dir: dir, Namespace: n.name + "lb"})
-	id, _ := distributor.DistributorID.From(run(t, d.CreateDistributor(""), distributor.LoadBalancerKey.Value(distributor.LoadBalancer{ID: "lb"})))
+	id := trial.Create(t, d, "lb")
 	return &site{n, t, d, id}
 }
 
@@ -134,8 +117,8 @@ func TestUDP(t *testing.T) {
 	s := newSite(t)
 	s.serveUDP(5300)
 	dns := distributor.VIP{ID: "dns", Address: s.vip, Protocol: distributor.UDP, Ports: []distributor.PortMapping{{Front: 53, Back: 5300}}}
-	run(t, s.d.AddVIP(""), vipInputs(s.id, dns, distributor.RoundRobin, "")...)
-	run(t, s.d.RegisterAmphorae(""), members(s.id, s.all()...)...)
+	trial.Run(t, s.d.AddVIP(""), trial.VIP(s.id, dns, distributor.RoundRobin, "")...)
+	trial.Run(t, s.d.RegisterAmphorae(""), trial.Amphorae(s.id, s.all()...)...)
 	if got := s.askFresh(30, 53); got["a0"] != 10 || got["a1"] != 10 || got["a2"] != 10 {
 		t.Errorf("of 30 datagrams: %v, want ten for each", got)
 	}
@@ -145,7 +128,7 @@ func TestUDP(t *testing.T) {
 			break
 		}
 	}
-	run(t, s.d.DrainAmphorae(""), members(s.id, s.amphora(0))...)
+	trial.Run(t, s.d.DrainAmphorae(""), trial.Amphorae(s.id, s.amphora(0))...)
 	for range 3 {
 		if who := askUDP(talk); who != "a0" {
 			t.Errorf("an established flow was answered by %s", who)
@@ -158,11 +141,11 @@ func TestUDP(t *testing.T) {
 	if err != nil || len(status) != 3 || !status[0].Draining || status[0].Connections == 0 {
 		t.Errorf("DrainStatus = %+v, %v", status, err)
 	}
-	run(t, s.d.UnregisterAmphorae(""), members(s.id, s.amphora(0))...)
+	trial.Run(t, s.d.UnregisterAmphorae(""), trial.Amphorae(s.id, s.amphora(0))...)
 	if who := askUDP(talk); who != "a1" && who != "a2" {
 		t.Errorf("the flow to what is gone was answered by %s", who)
 	}
-	run(t, s.d.UnregisterAmphorae(""), members(s.id, s.all()...)...)
+	trial.Run(t, s.d.UnregisterAmphorae(""), trial.Amphorae(s.id, s.all()...)...)
 	if who := askUDP(s.flowFrom(0, 53)); !strings.Contains(who, "refused") {
 		t.Errorf("with nobody there: %s", who)
 	}
@@ -177,10 +160,10 @@ func TestPersistence(t *testing.T) {
 	vip := func(id string, front uint16) distributor.VIP {
 		return distributor.VIP{ID: id, Address: s.vip, Protocol: distributor.UDP, Ports: []distributor.PortMapping{{Front: front, Back: 5300}}}
 	}
-	run(t, s.d.RegisterAmphorae(""), members(s.id, s.all()...)...)
-	run(t, s.d.AddVIP(""), vipInputs(s.id, vip("ip", 53), "", distributor.SourceIPPersistence)...)
-	run(t, s.d.AddVIP(""), vipInputs(s.id, vip("port", 54), "", distributor.SourceIPAndPortPersistence)...)
-	run(t, s.d.AddVIP(""), vipInputs(s.id, vip("hash", 55), distributor.Hash, "")...)
+	trial.Run(t, s.d.RegisterAmphorae(""), trial.Amphorae(s.id, s.all()...)...)
+	trial.Run(t, s.d.AddVIP(""), trial.VIP(s.id, vip("ip", 53), "", distributor.SourceIPPersistence)...)
+	trial.Run(t, s.d.AddVIP(""), trial.VIP(s.id, vip("port", 54), "", distributor.SourceIPAndPortPersistence)...)
+	trial.Run(t, s.d.AddVIP(""), trial.VIP(s.id, vip("hash", 55), distributor.Hash, "")...)
 	for _, port := range []uint16{53, 55} {
 		if got := s.askFresh(20, port); len(got) != 1 {
 			t.Errorf("port %d, one address: %v", port, got)
@@ -211,7 +194,7 @@ func TestPersistence(t *testing.T) {
 			t.Errorf("port %d moved from %s to %s", port, first[port], w)
 		}
 	}
-	run(t, s.d.UnregisterAmphorae(""), members(s.id, s.amphora(1))...)
+	trial.Run(t, s.d.UnregisterAmphorae(""), trial.Amphorae(s.id, s.amphora(1))...)
 	for port, w := range who() {
 		if first[port] != "a1" && w != first[port] {
 			t.Errorf("port %d moved from %s to %s though only a1 went", port, first[port], w)
@@ -227,12 +210,12 @@ func TestIPv6(t *testing.T) {
 	}
 	s.serveUDP(5300)
 	dns := distributor.VIP{ID: "dns", Address: s.vip, Protocol: distributor.UDP, Ports: []distributor.PortMapping{{Front: 53, Back: 5300}}}
-	run(t, s.d.AddVIP(""), vipInputs(s.id, dns, "", "")...)
-	run(t, s.d.RegisterAmphorae(""), members(s.id, s.all()...)...)
+	trial.Run(t, s.d.AddVIP(""), trial.VIP(s.id, dns, "", "")...)
+	trial.Run(t, s.d.RegisterAmphorae(""), trial.Amphorae(s.id, s.all()...)...)
 	if got := s.askFresh(12, 53); got["a0"] != 4 || got["a1"] != 4 || got["a2"] != 4 {
 		t.Errorf("of 12 datagrams: %v, want four for each", got)
 	}
-	run(t, s.d.UnregisterAmphorae(""), members(s.id, s.amphora(0))...)
+	trial.Run(t, s.d.UnregisterAmphorae(""), trial.Amphorae(s.id, s.amphora(0))...)
 	if got := s.askFresh(12, 53); got["a1"] != 6 || got["a2"] != 6 {
 		t.Errorf("without a0: %v", got)
 	}
@@ -242,7 +225,7 @@ func TestPlug(t *testing.T) {
 	dir := t.TempDir()
 	n := newNetwork(t, dir)
 	d := nftables.New(nftables.Options{Dir: dir, Namespace: n.name + "lb", Interface: "l0"})
-	id, _ := distributor.DistributorID.From(run(t, d.CreateDistributor(""), distributor.LoadBalancerKey.Value(distributor.LoadBalancer{ID: "lb"})))
+	id := trial.Create(t, d, "lb")
 	addresses := func() string {
 		out, err := exec.Command("ip", "-n", n.name+"lb", "-o", "address", "show", "dev", "l0").Output()
 		if err != nil {
@@ -251,11 +234,11 @@ func TestPlug(t *testing.T) {
 		return string(out)
 	}
 	v4 := distributor.VIP{ID: "v4", Address: n.vip, Protocol: distributor.TCP, Ports: []distributor.PortMapping{{Front: 80, Back: 80}}}
-	run(t, d.AddVIP(""), vipInputs(id, v4, "", "")...)
+	trial.Run(t, d.AddVIP(""), trial.VIP(id, v4, "", "")...)
 	if !strings.Contains(addresses(), n.vip.String()+"/32") {
 		t.Errorf("not plugged:\n%s", addresses())
 	}
-	run(t, d.RemoveVIP(""), vipInputs(id, v4, "", "")[:2]...)
+	trial.Run(t, d.RemoveVIP(""), trial.VIP(id, v4, "", "")[:2]...)
 	if got := addresses(); strings.Contains(got, n.vip.String()) || !strings.Contains(got, "10.99.0.1/24") {
 		t.Errorf("after the removal:\n%s", got)
 	}
@@ -264,11 +247,11 @@ func TestPlug(t *testing.T) {
 	v6 := v4
 	v6.ID, v6.Address = "v6", netip.MustParseAddr("fd99:99::9")
 	for _, v := range []distributor.VIP{v4, v6} {
-		run(t, d.AddVIP(""), vipInputs(id, v, "", "")...)
+		trial.Run(t, d.AddVIP(""), trial.VIP(id, v, "", "")...)
 		if out, err := exec.Command("ip", "-n", n.name+"lb", "address", "del", netip.PrefixFrom(v.Address, v.Address.BitLen()).String(), "dev", "l0").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		run(t, d.RemoveVIP(""), vipInputs(id, v, "", "")[:2]...)
+		trial.Run(t, d.RemoveVIP(""), trial.VIP(id, v, "", "")[:2]...)
 	}
 }
 
@@ -309,9 +292,9 @@ func TestUnsupported(t *testing.T) {
 func TestFamilies(t *testing.T) {
 	s := newSite(t)
 	v := distributor.VIP{ID: "v", Address: s.vip, Protocol: distributor.TCP, Ports: []distributor.PortMapping{{Front: 80, Back: 80}}}
-	run(t, s.d.AddVIP(""), vipInputs(s.id, v, "", "")...)
+	trial.Run(t, s.d.AddVIP(""), trial.VIP(s.id, v, "", "")...)
 	_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", s.d.RegisterAmphorae("")),
-		members(s.id, distributor.Amphora{ID: "six", Address: netip.MustParseAddr("2001:db8::1")})...)
+		trial.Amphorae(s.id, distributor.Amphora{ID: "six", Address: netip.MustParseAddr("2001:db8::1")})...)
 	if distributor.UnsupportedFields(err)["backends"] == "" {
 		t.Errorf("RegisterAmphorae = %v", err)
 	}
@@ -326,7 +309,7 @@ func TestNoForwarding(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	v := distributor.VIP{ID: "v", Address: s.vip, Protocol: distributor.TCP, Ports: []distributor.PortMapping{{Front: 80, Back: 80}}}
-	_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", s.d.AddVIP("")), vipInputs(s.id, v, "", "")...)
+	_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", s.d.AddVIP("")), trial.VIP(s.id, v, "", "")...)
 	if err == nil || !strings.Contains(err.Error(), "does not forward packets") {
 		t.Errorf("AddVIP = %v", err)
 	}
@@ -336,7 +319,7 @@ func TestNoForwarding(t *testing.T) {
 func BenchmarkRegister1000(b *testing.B) {
 	s := newSite(b)
 	v := distributor.VIP{ID: "v", Address: s.vip, Protocol: distributor.TCP, Ports: []distributor.PortMapping{{Front: 80, Back: 80}}}
-	run(b, s.d.AddVIP(""), vipInputs(s.id, v, distributor.RoundRobin, "")...)
+	trial.Run(b, s.d.AddVIP(""), trial.VIP(s.id, v, distributor.RoundRobin, "")...)
 	var thousand, one time.Duration
 	amphorae := make([]distributor.Amphora, 1000)
 	a := netip.MustParseAddr("10.98.0.1")
@@ -346,11 +329,11 @@ func BenchmarkRegister1000(b *testing.B) {
 	}
 	for b.Loop() {
 		began := time.Now()
-		run(b, s.d.RegisterAmphorae(""), members(s.id, amphorae...)...)
+		trial.Run(b, s.d.RegisterAmphorae(""), trial.Amphorae(s.id, amphorae...)...)
 		thousand += time.Since(began)
-		run(b, s.d.UnregisterAmphorae(""), distributor.DistributorID.Value(s.id), distributor.Amphorae.Value(amphorae[:1]))
+		trial.Run(b, s.d.UnregisterAmphorae(""), distributor.DistributorID.Value(s.id), distributor.Amphorae.Value(amphorae[:1]))
 		began = time.Now()
-		run(b, s.d.RegisterAmphorae(""), members(s.id, amphorae[0])...)
+		trial.Run(b, s.d.RegisterAmphorae(""), trial.Amphorae(s.id, amphorae[0])...)
 		one += time.Since(began)
 	}
 	b.ReportMetric(float64(thousand.Milliseconds())/float64(b.N), "ms/thousand")
