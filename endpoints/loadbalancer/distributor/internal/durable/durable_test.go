@@ -29,3 +29,22 @@ func TestWriteFile(t *testing.T) {
 		t.Error("wrote into a directory that is not there")
 	}
 }
+
+// What others have put in the way is not written through.
+func TestWriteFileFollowsNoLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "f"), filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("theirs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, path+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.WriteFile(path, []byte("mine")); err == nil {
+		t.Error("wrote through a link")
+	}
+	if got, err := os.ReadFile(other); err != nil || string(got) != "theirs" {
+		t.Errorf("the other file has %q: %v", got, err)
+	}
+}
