@@ -114,7 +114,8 @@ func (c *Charm) RequestIDs(next func() string) { c.newID = next }
 func (c *Charm) NewRequestID() string { return c.newID() }
 
 // Store keeps unit data in the store that open returns, instead of Juju's charm
-// state. It is opened once for each hook.
+// state. It is opened once for each hook, and closed at its end if it is an
+// [io.Closer]; an error of that fails the hook.
 func (c *Charm) Store(open func(tools *hooktool.Client, p hooktool.Process) (unitdata.Store, error)) {
 	c.openStore = open
 }

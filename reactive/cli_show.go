@@ -61,7 +61,7 @@ func showFlags(ctx context.Context, c *cli) error {
 	}
 	histories := make([]FlagHistory, len(list))
 	for i, name := range list {
-		histories[i] = FlagHistory{Flag: name, Set: true, Last: lastChangeOf(c.charm, name, records)}
+		histories[i] = FlagHistory{Flag: name, Set: true, Last: lastChangeOf(c.charm, name, list, records)}
 	}
 	if done, err := c.print(histories); done {
 		return err
@@ -79,12 +79,20 @@ func showFlags(ctx context.Context, c *cli) error {
 	return w.Flush()
 }
 
-// lastChangeOf finds the last change of a flag on record.
-func lastChangeOf(c *Charm, flag string, records []Record) *FlagChange {
+// lastChangeOf finds the last change of a flag that led to the flags that are set
+// now.
+func lastChangeOf(c *Charm, flag string, now []string, records []Record) *FlagChange {
 	if len(records) == 0 {
 		return nil
 	}
 	r := newReplay(c, records)
+	if change := r.last.changeAfter(flag, now); change != nil {
+		change.Time = time.Now()
+		return change
+	}
+	if r.last.Error != "" {
+		return r.lastChange(flag, 0)
+	}
 	return r.lastChange(flag, len(r.last.Steps))
 }
 
@@ -155,15 +163,16 @@ func explain(ctx context.Context, c *cli) error {
 	}
 	records = records[:max(0, len(records)-*n+1)]
 	if *flagName != "" {
-		set := len(records) > 0 && slices.Contains(records[len(records)-1].final(), *flagName)
-		if *n == 1 && c.inHook() {
-			now, _, err := c.currentFlags(ctx, records)
-			if err != nil {
+		var now []string
+		switch {
+		case *n == 1 && c.inHook():
+			if now, _, err = c.currentFlags(ctx, records); err != nil {
 				return err
 			}
-			set = slices.Contains(now, *flagName)
+		case len(records) > 0:
+			now = records[len(records)-1].final()
 		}
-		return c.explainFlag(*flagName, set, records)
+		return c.explainFlag(*flagName, now, records)
 	}
 	if len(c.args) == 0 {
 		return &usageError{"explain takes a handler, or --flag FLAG; \"dispatch handlers\" lists the handlers"}
@@ -228,9 +237,13 @@ type flagExplanation struct {
 	Triggers []string `json:"triggers"`
 }
 
-func (c *cli) explainFlag(name string, set bool, records []Record) error {
+// explainFlag tells of a flag, given those that are set.
+func (c *cli) explainFlag(name string, now []string, records []Record) error {
 	f := flags.New(name)
-	e := flagExplanation{FlagHistory: FlagHistory{Flag: name, Set: set, Last: lastChangeOf(c.charm, name, records)}, Handlers: []string{}, Triggers: []string{}}
+	e := flagExplanation{
+		FlagHistory: FlagHistory{Flag: name, Set: slices.Contains(now, name), Last: lastChangeOf(c.charm, name, now, records)},
+		Handlers:    []string{}, Triggers: []string{},
+	}
 	for _, h := range c.charm.handlers {
 		if slices.Contains(h.flags, f) {
 			e.Handlers = append(e.Handlers, h.Name)
@@ -253,12 +266,9 @@ func (c *cli) explainFlag(name string, set bool, records []Record) error {
 	if e.Set {
 		state = "set"
 	}
-	switch {
-	case e.Last == nil:
+	if e.Last == nil {
 		fmt.Fprintf(w, "%s is %s; no hook on record changed it.\n", name, state)
-	case e.Last.Set != e.Set:
-		fmt.Fprintf(w, "%s is %s, by hand: the last hook that changed it %s.\n", name, state, e.Last)
-	default:
+	} else {
 		fmt.Fprintf(w, "%s is %s: it was %s.\n", name, state, e.Last)
 	}
 	for _, part := range []struct {

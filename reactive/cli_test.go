@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -100,7 +101,8 @@ func TestCommandLineStory(t *testing.T) {
 		{args: "clear wiki.redy", exec: true, says: []string{"cleared wiki.redy\n"}, warn: "about a flag"},
 		{args: "set wiki.ready", exec: true, says: []string{"set wiki.ready\n"}},
 		{args: "set wiki.ready", exec: true, warn: "wiki.ready already is as you want it"},
-		{args: "explain --flag wiki.ready", exec: true, says: []string{"wiki.ready is set"}},
+		{args: "explain --flag wiki.ready", exec: true, says: []string{"wiki.ready is set: it was set after start, by hand ("}},
+		{args: "flags", exec: true, says: []string{"wiki.ready      set after start, by hand ("}},
 		{args: "data", exec: true, says: []string{"wiki.password  9 bytes\n"}},
 		{args: "data --values wiki.pass", exec: true, says: []string{`wiki.password  "hunter2"`}},
 		{args: "data nothing", exec: true, says: []string{"The unit remembers nothing"}},
@@ -138,6 +140,54 @@ func TestCommandLineStory(t *testing.T) {
 	if want := "cleared wiki.ready\ncleared wiki.served (trigger of wiki.ready)\n"; stdout != want {
 		t.Errorf("clear says %q, want %q", stdout, want)
 	}
+}
+
+// Of a hook that Juju did not keep, because it failed or was killed when its
+// record was written, nothing is told as if it were so, nor as somebody's doing.
+func TestNothingKept(t *testing.T) {
+	t.Parallel()
+	installed, ready := flags.New("wiki.installed"), flags.New("wiki.ready")
+	says := func(b *bench, exec bool, want string, args ...string) {
+		t.Helper()
+		if stdout, stderr, _ := b.words(t, exec, args...); !strings.Contains(stdout, want) {
+			t.Errorf("%q does not say %q:\n%s%s", args, want, stdout, stderr)
+		}
+	}
+	after := func(end func(b *bench)) *bench {
+		b := newBench(t)
+		_, err := b.run(t, "install", wikiWords)
+		must(t, err)
+		end(b)
+		return b
+	}
+
+	failed := after(func(b *bench) {
+		_, err := b.run(t, "start", func(c *reactive.Charm) {
+			c.HandleEvery("fail", func(_ context.Context, h *reactive.Hook) error {
+				h.Set(ready)
+				h.Clear(installed)
+				return errors.New("told to fail")
+			})
+		})
+		if err == nil {
+			t.Fatal("the hook went well")
+		}
+	})
+	for _, exec := range []bool{false, true} {
+		says(failed, exec, `wiki.installed  set by "install the wiki" in install, 1 hook ago`, "flags")
+		says(failed, exec, "wiki.ready is not set; no hook on record changed it.", "explain", "--flag", "wiki.ready")
+	}
+
+	killed := after(func(b *bench) {
+		_, a, err := b.dispatch(t, "start", func(c *reactive.Charm) { c.HandleEvery("get ready", set(ready)) })
+		must(t, err)
+		_, err = a.Finish(agent.Exit{Code: agent.Killed})
+		must(t, err)
+	})
+	says(killed, true, "wiki.ready is not set: it was cleared after start, by hand or because nothing of start was kept (", "explain", "--flag", "wiki.ready")
+	_, err := killed.run(t, "start", wikiWords)
+	must(t, err)
+	says(killed, false, "cleared between start and start, by hand or because nothing of start was kept (", "explain", "serve")
 }
 
 // Every command prints JSON if that is wanted, and nothing else.

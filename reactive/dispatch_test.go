@@ -18,6 +18,7 @@ import (
 	"github.com/charmed-go/charms/jujusim/agent"
 	"github.com/charmed-go/charms/jujusim/model"
 	"github.com/charmed-go/charms/reactive"
+	"github.com/charmed-go/charms/unitdata"
 )
 
 // quiet is a charm with the endpoint db and nothing to do.
@@ -45,6 +46,20 @@ func newBench(t testing.TB) *bench {
 // run runs a hook with the charm that build makes.
 func (b *bench) run(t testing.TB, hook string, build func(c *reactive.Charm)) (*reactive.Record, error) {
 	t.Helper()
+	record, a, err := b.dispatch(t, hook, build)
+	exit := agent.Exit{}
+	if err != nil {
+		exit.Code = 1
+	}
+	if _, finishErr := a.Finish(exit); finishErr != nil {
+		t.Fatal(finishErr)
+	}
+	return record, err
+}
+
+// dispatch is run up to where Juju hears how the process ended.
+func (b *bench) dispatch(t testing.TB, hook string, build func(c *reactive.Charm)) (*reactive.Record, *agent.Agent, error) {
+	t.Helper()
 	a, err := agent.New(b.model, agent.Execution{Unit: "app/0", Hook: hook, CharmDir: b.dir})
 	if err != nil {
 		t.Fatal(err)
@@ -54,14 +69,7 @@ func (b *bench) run(t testing.TB, hook string, build func(c *reactive.Charm)) (*
 		build(c)
 		return c
 	}, hooktool.Process{Env: a.Env(), Dir: b.dir, Tools: a})
-	exit := agent.Exit{}
-	if err != nil {
-		exit.Code = 1
-	}
-	if _, finishErr := a.Finish(exit); finishErr != nil {
-		t.Fatal(finishErr)
-	}
-	return record, err
+	return record, a, err
 }
 
 func ran(r *reactive.Record) []string {
@@ -364,3 +372,32 @@ func roundTime(b *testing.B, build func(*reactive.Charm), rounds int) time.Durat
 	}
 	return (starts[fmt.Sprintf("step %d", rounds-1)] - starts["step 1"]) / time.Duration(rounds-2)
 }
+
+// A store that cannot be closed may have lost what it was given, so that the hook
+// failed, and its record says so.
+func TestStoreCannotBeClosed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	full := errors.New("no space left")
+	record, err := b.run(t, "install", func(c *reactive.Charm) {
+		c.Store(func(*hooktool.Client, hooktool.Process) (unitdata.Store, error) {
+			return unclosable{unitdata.NewMemory(nil), full}, nil
+		})
+		c.HandleEvery("install", set(flags.New("app.installed")))
+	})
+	if !errors.Is(err, full) || record.Error != full.Error() {
+		t.Errorf("the hook ended with %v, and its record with %q", err, record.Error)
+	}
+	records, err := reactive.ReadRecords(b.dir)
+	must(t, err)
+	if len(records) != 1 || records[0].Error != full.Error() {
+		t.Errorf("on record is %+v", records)
+	}
+}
+
+type unclosable struct {
+	unitdata.Store
+	err error
+}
+
+func (u unclosable) Close() error { return u.err }

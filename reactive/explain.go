@@ -47,9 +47,12 @@ type FlagChange struct {
 	// trigger did it.
 	Handler string `json:"handler,omitempty"`
 	Trigger string `json:"trigger,omitempty"`
-	// After is not "" if no hook on record did it, but somebody between the hook
-	// of that name and Hook: most likely "dispatch set" or "clear".
+	// After is not "" if no hook on record did it: it came between the hook of
+	// that name and Hook, or after it if Hook is "". That was "dispatch set" or
+	// "clear", or else, if Lost, Juju kept nothing of the hook After, as of one
+	// that was killed when it had done its work: all flags are as before it.
 	After string `json:"after,omitempty"`
+	Lost  bool   `json:"lost,omitempty"`
 }
 
 // Explain says why a handler of the charm ran or did not run in the last of
@@ -355,13 +358,22 @@ func (r *replay) lastChange(flag string, at int) *FlagChange {
 		if i == 0 {
 			break
 		}
-		before := &r.records[i-1]
-		if set := slices.Contains(record.Flags, flag); set != slices.Contains(before.final(), flag) {
-			change.Set, change.After = set, before.Title()
-			return &change
+		if between := r.records[i-1].changeAfter(flag, record.Flags); between != nil {
+			between.Time, between.Hook, between.HooksAgo = change.Time, change.Hook, change.HooksAgo
+			return between
 		}
 	}
 	return nil
+}
+
+// changeAfter returns the change of a flag after the dispatch, given the flags
+// that were set then, nil if there was none.
+func (r *Record) changeAfter(flag string, then []string) *FlagChange {
+	set := slices.Contains(then, flag)
+	if set == slices.Contains(r.final(), flag) {
+		return nil
+	}
+	return &FlagChange{Set: set, After: r.Title(), Lost: slices.Equal(then, r.Flags)}
 }
 
 // fileEndpoints returns the charm's endpoints as its files declare them.
@@ -413,7 +425,14 @@ func (c *FlagChange) String() string {
 		verb = "set"
 	}
 	if c.After != "" {
-		return fmt.Sprintf("%s between %s and %s, by hand (%s)", verb, c.After, c.Hook, c.Time.Local().Format(time.DateTime))
+		when, by := "after "+c.After, "by hand"
+		if c.Hook != "" {
+			when = fmt.Sprintf("between %s and %s", c.After, c.Hook)
+		}
+		if c.Lost {
+			by = fmt.Sprintf("by hand or because nothing of %s was kept", c.After)
+		}
+		return fmt.Sprintf("%s %s, %s (%s)", verb, when, by, c.Time.Local().Format(time.DateTime))
 	}
 	by := "by the framework"
 	if c.Handler != "" {

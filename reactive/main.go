@@ -129,10 +129,10 @@ func DispatchRecord(ctx context.Context, newCharm func() *Charm, p hooktool.Proc
 			err = r.dispatch(ctx)
 		}
 	}
-	record := r.record.end(err)
 	if closer, ok := r.store.(io.Closer); ok {
 		err = errors.Join(err, closer.Close())
 	}
+	record := r.record.end(err)
 	r.conclude(ctx, record, err)
 	return record, err
 }
