@@ -150,16 +150,7 @@ type balancerPlayer struct {
 
 func (p *balancerPlayer) build() *reactive.Charm {
 	charm := reactive.New("charm")
-	uuids := p.step.UUIDs
-	charm.RequestIDs(func() string {
-		if len(uuids) == 0 {
-			p.t.Error("more request IDs are taken than the reference takes")
-			return "none"
-		}
-		id := uuids[0]
-		uuids = uuids[1:]
-		return id
-	})
+	charm.RequestIDs(recordedIDs(p.t, p.step.UUIDs))
 	p.requirers = make(map[string]*loadbalancer.Requirer)
 	p.providers = make(map[string]*loadbalancer.Provider)
 	p.drafts = make(map[*loadbalancer.Incoming]loadbalancer.ResponseFields)

@@ -150,16 +150,7 @@ type manualPlayer struct {
 
 func (p *manualPlayer) build() *reactive.Charm {
 	charm := reactive.New("charm")
-	uuids := p.step.UUIDs
-	charm.RequestIDs(func() string {
-		if len(uuids) == 0 {
-			p.t.Error("more request IDs are taken than the reference takes")
-			return "none"
-		}
-		id := uuids[0]
-		uuids = uuids[1:]
-		return id
-	})
+	charm.RequestIDs(recordedIDs(p.t, p.step.UUIDs))
 	p.providers = make(map[string]*prometheusmanual.Provider)
 	p.requirers = make(map[string]*prometheusmanual.Requirer)
 	for _, ep := range p.vector.Charm.Endpoints {

@@ -105,12 +105,7 @@ func runRequestResponse(t *testing.T, line []byte) {
 		responders := make(map[string]*fieldResponder)
 		r.run(t, &step, func() *reactive.Charm {
 			c := reactive.New("vector")
-			uuids := requests.UUIDs
-			next := func() string {
-				id := uuids[0]
-				uuids = uuids[1:]
-				return id
-			}
+			next := recordedIDs(t, requests.UUIDs)
 			c.RequestIDs(next)
 			for _, e := range charm.Charm.Endpoints {
 				ep := c.Endpoint(e.Name, charmfile.Role(e.Role), e.Interface)
@@ -414,4 +409,17 @@ func responderOp(ctx context.Context, ep *fieldResponder, op requestOp) (any, er
 		return raised{"AttributeError"}, nil
 	}
 	return nil, fmt.Errorf("unknown operation %q of a responder", op.Op)
+}
+
+// recordedIDs hands out the request IDs that the reference took in a step.
+func recordedIDs(t testing.TB, ids []string) func() string {
+	return func() string {
+		if len(ids) == 0 {
+			t.Error("more request IDs are taken than the reference takes")
+			return "none"
+		}
+		id := ids[0]
+		ids = ids[1:]
+		return id
+	}
 }
