@@ -350,6 +350,10 @@ func TestTerminated(t *testing.T) {
 	must(t, m.Settle(t.Context()))
 	before := unitData(t, m, "app/0")
 	asleep := filepath.Join(t.TempDir(), "asleep")
+	must(t, syscall.Mkfifo(asleep, 0o600))
+	pipe, err := os.OpenFile(asleep, os.O_RDWR, 0)
+	must(t, err)
+	defer pipe.Close()
 	must(t, m.Configure("app", map[string]any{"sleep": asleep}))
 	h, ok := m.Next()
 	if !ok {
@@ -357,16 +361,12 @@ func TestTerminated(t *testing.T) {
 	}
 	running, err := m.Start(t.Context(), h)
 	must(t, err)
-	var pid int
-	for deadline := time.Now().Add(30 * time.Second); pid == 0; time.Sleep(5 * time.Millisecond) {
-		text, err := os.ReadFile(asleep)
-		if err == nil {
-			pid, _ = strconv.Atoi(string(text))
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the charm did not go to sleep")
-		}
-	}
+	must(t, pipe.SetReadDeadline(time.Now().Add(30*time.Second)))
+	text := make([]byte, 20)
+	n, err := pipe.Read(text) // comes when the charm goes to sleep
+	must(t, err)
+	pid, err := strconv.Atoi(string(text[:n]))
+	must(t, err)
 	must(t, syscall.Kill(pid, syscall.SIGTERM))
 	d, err := running.Wait()
 	must(t, err)
