@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/charmed-go/charms/charmfile"
 	"github.com/charmed-go/charms/hooktool"
@@ -41,8 +42,9 @@ type revision struct {
 	run    func(ctx context.Context, p hooktool.Process) int
 	close  func() error
 	// staged is the directory in which files are kept, so that units can share
-	// large programs.
-	staged string
+	// large programs. Units may come for it at the same time.
+	staging sync.Mutex
+	staged  string
 }
 
 // large is the size from which units share a program instead of copying it.
@@ -50,6 +52,8 @@ const large = 1 << 20
 
 // stage unpacks a charm with programs of its own once for all units.
 func (r *revision) stage(dir string) error {
+	r.staging.Lock()
+	defer r.staging.Unlock()
 	if r.run != nil || r.staged != "" {
 		return nil
 	}
@@ -65,8 +69,8 @@ func (r *revision) stage(dir string) error {
 }
 
 // loadCharm reads a charm for a model that keeps its files in dir.
-func loadCharm(c Charm, number int, dir string) (*revision, error) {
-	r := &revision{number: number, files: c.Files, run: c.Run, close: func() error { return nil }}
+func loadCharm(c Charm, dir string) (*revision, error) {
+	r := &revision{files: c.Files, run: c.Run, close: func() error { return nil }}
 	switch {
 	case c.Path != "" && c.Files != nil:
 		return nil, errors.New("cannot read the charm: it has a path and files")

@@ -40,7 +40,7 @@ func (m *Model) Deploy(name string, c Charm, opts DeployOptions) error {
 }
 
 func (m *Model) deploy(name string, c Charm, opts DeployOptions) error {
-	charm, err := loadCharm(c, 0, m.dir)
+	charm, err := loadCharm(c, m.dir)
 	if err != nil {
 		return err
 	}

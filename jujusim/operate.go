@@ -100,42 +100,43 @@ func (m *Model) Configure(app string, values map[string]any) error {
 // Upgrade lets an application run another revision of its charm, as juju
 // refresh does.
 func (m *Model) Upgrade(app string, c Charm) error {
-	m.lock()
-	a := m.applications[app]
-	m.unlock()
-	if a == nil {
-		return fmt.Errorf("cannot upgrade %s: there is no such application", app)
-	}
-	charm, err := loadCharm(c, a.charm.number+1, m.dir)
-	if err != nil {
+	if err := m.upgrade(app, c); err != nil {
 		return fmt.Errorf("cannot upgrade %s: %w", app, err)
 	}
-	m.lock()
-	m.closers = append(m.closers, charm.close)
-	for _, r := range a.relations {
-		if _, ok := charm.meta.Endpoint(r.local(app).Name); !ok && r.local(app).Name != model.JujuInfo {
-			err = fmt.Errorf("cannot upgrade %s: the new charm would break relation %q", app, r.key())
-		}
-	}
-	if err == nil {
-		a.setCharm(charm)
-		for _, e := range a.data.Endpoints {
-			if e.Role == model.Peer && !a.hasPeer(e.Name) {
-				m.relate(&model.Relation{Interface: e.Interface, Endpoints: []model.RelationEndpoint{{Application: app, Name: e.Name, Role: model.Peer}}})
-			}
-		}
-		for _, u := range a.units {
-			if !u.installed && u.running == nil && u.dir == "" {
-				u.charm = charm
-			}
-			u.update()
-		}
-	}
-	m.unlock()
+	m.operated("refresh %s", app)
+	return nil
+}
+
+func (m *Model) upgrade(app string, c Charm) error {
+	charm, err := loadCharm(c, m.dir)
 	if err != nil {
 		return err
 	}
-	m.operated("refresh %s", app)
+	m.lock()
+	defer m.unlock()
+	m.closers = append(m.closers, charm.close)
+	a := m.applications[app]
+	if a == nil {
+		return errors.New("there is no such application")
+	}
+	for _, r := range a.relations {
+		if _, ok := charm.meta.Endpoint(r.local(app).Name); !ok && r.local(app).Name != model.JujuInfo {
+			return fmt.Errorf("the new charm would break relation %q", r.key())
+		}
+	}
+	charm.number = a.charm.number + 1
+	a.setCharm(charm)
+	for _, e := range a.data.Endpoints {
+		if e.Role == model.Peer && !a.hasPeer(e.Name) {
+			m.relate(&model.Relation{Interface: e.Interface, Endpoints: []model.RelationEndpoint{{Application: app, Name: e.Name, Role: model.Peer}}})
+		}
+	}
+	for _, u := range a.units {
+		if !u.installed && u.running == nil && u.dir == "" {
+			u.charm = charm
+		}
+		u.update()
+	}
 	return nil
 }
 

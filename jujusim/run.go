@@ -162,7 +162,7 @@ func (r *Running) start(x agent.Execution) error {
 		r.cancel(nil)
 		m.lock()
 		r.release()
-		m.history = m.history[:len(m.history)-1]
+		m.history = slices.DeleteFunc(m.history, func(d *Dispatch) bool { return d == r.dispatch })
 		m.unlock()
 		return err
 	}
