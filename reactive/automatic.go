@@ -29,6 +29,10 @@ func (c *Charm) keep(kind *bool, flag string) {
 // config.changed.KEY. It is set in the hooks that see another value than the
 // hook before, and in the unit's first hook; it is cleared at the end of the
 // hook (layer-basic).
+//
+// Like all flags that are kept only for charms that ask for them, it is asked for
+// where the charm is put together: to ask first in a hook, which was begun without
+// it, panics.
 func (c *Charm) ConfigChanged(key ...string) flags.Flag {
 	c.keep(&c.config, "config.changed")
 	if len(key) == 0 {
@@ -38,7 +42,8 @@ func (c *Charm) ConfigChanged(key ...string) flags.Flag {
 }
 
 // ConfigSet returns the flag config.set.KEY. It is set in every hook in which
-// the option has a value other than none, "", 0 and false (layer-basic).
+// the option has a value other than none, "", 0 and false (layer-basic). See
+// [Charm.ConfigChanged] for where it is asked for.
 func (c *Charm) ConfigSet(key string) flags.Flag {
 	c.keep(&c.config, "config.set."+key)
 	return flags.New("config.set." + key)
@@ -46,7 +51,7 @@ func (c *Charm) ConfigSet(key string) flags.Flag {
 
 // ConfigDefault returns the flag config.default.KEY. It is set in every hook in
 // which the option has the default value that the charm's files give it
-// (layer-basic).
+// (layer-basic). See [Charm.ConfigChanged] for where it is asked for.
 func (c *Charm) ConfigDefault(key string) flags.Flag {
 	c.keep(&c.config, "config.default."+key)
 	c.keep(&c.defaults, "config.default."+key)
@@ -56,14 +61,15 @@ func (c *Charm) ConfigDefault(key string) flags.Flag {
 // IsLeader returns the flag leadership.is_leader, which is set in every hook
 // that begins while the unit is the leader (layer-leadership). Work that must
 // only be done by the leader is better registered with [Charm.HandleLeader],
-// which asks at the moment it begins.
+// which asks at the moment it begins. See [Charm.ConfigChanged] for where it is
+// asked for.
 func (c *Charm) IsLeader() flags.Flag {
 	c.keep(&c.leader, "leadership.is_leader")
 	return flags.New("leadership.is_leader")
 }
 
 // Upgraded returns the flag upgrade.charm, which is set in the hook
-// upgrade-charm only.
+// upgrade-charm only. See [Charm.ConfigChanged] for where it is asked for.
 func (c *Charm) Upgraded() flags.Flag {
 	c.keep(&c.upgraded, "upgrade.charm")
 	return flags.New("upgrade.charm")

@@ -20,7 +20,8 @@ import (
 // see [Hook.ReadSecret].
 //
 // Like the other flags of secrets it is cleared at the end of the hook, and each
-// of them has a form with the label under which the unit knows the secret.
+// of them has a form with the label under which the unit knows the secret. They
+// are asked for where the charm is put together, see [Charm.ConfigChanged].
 func (c *Charm) SecretChanged(label ...string) flags.Flag { return c.secretFlag("changed", label) }
 
 // SecretRotate returns the flag secret.rotate, or secret.rotate.LABEL. It is set

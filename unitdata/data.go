@@ -41,7 +41,6 @@ func Open(ctx context.Context, store Store) (*Data, error) {
 	}
 	d := &Data{store: store, stored: stored, authors: make(map[string]string)}
 	d.Rollback()
-	d.adopt()
 	return d, nil
 }
 
@@ -55,6 +54,7 @@ func (d *Data) Rollback() {
 	d.seen = make(map[Bag]Seen)
 	d.noted = make(map[Bag]map[string]Sum)
 	d.forget = make(map[Bag]bool)
+	d.adopt()
 }
 
 // SetAuthor says who makes the changes from now on, such as the name of a

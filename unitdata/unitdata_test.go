@@ -261,6 +261,7 @@ func TestReferenceSums(t *testing.T) {
 	for range 2 {
 		d, err := unitdata.Open(t.Context(), store)
 		ok(t, err)
+		d.Rollback()
 		seen, err := d.Seen(t.Context(), bag)
 		ok(t, err)
 		for key, want := range map[string]bool{"port": true, "a.b": true, "host": false} {
