@@ -5,7 +5,7 @@
 //
 //	type web struct{ lb *loadbalancer.Requirer }
 //
-//	func New() *reactive.Charm {
+//	func NewWeb() *reactive.Charm {
 //		charm := reactive.New("web")
 //		w := &web{lb: loadbalancer.NewRequirer(charm, "lb-provider")}
 //		charm.HandleLeader("ask for a load balancer", flags.When(w.lb.Available()), w.ask)
@@ -38,23 +38,34 @@
 // The provider makes what is asked for, and says where it is or why there is
 // none. What is no longer asked for it takes away:
 //
-//	func (p *provider) serve(ctx context.Context, l *reactive.Leader) error {
-//		for _, request := range p.lb.NewRequests() {
-//			response := loadbalancer.Succeed(address)
+//	type balancer struct{ lb *loadbalancer.Provider }
+//
+//	func NewBalancer() *reactive.Charm {
+//		charm := reactive.New("balancer")
+//		b := &balancer{lb: loadbalancer.NewProvider(charm, "lb-consumers")}
+//		charm.HandleLeader("serve", flags.When(b.lb.RequestsChanged()), b.serve)
+//		return charm
+//	}
+//
+//	func (b *balancer) serve(ctx context.Context, l *reactive.Leader) error {
+//		for _, request := range b.lb.NewRequests() {
+//			response := loadbalancer.Succeed("192.0.2.1")
 //			if request.Protocol == loadbalancer.UDP {
 //				response = loadbalancer.Reject(map[loadbalancer.Field]string{
 //					loadbalancer.FieldProtocol: "supported: tcp, http, https",
 //				})
-//			} else if err := p.make(request); err != nil {
+//			} else if err := b.balance(request); err != nil {
 //				response = loadbalancer.Fail(err)
 //			}
-//			if err := p.lb.Respond(ctx, l, request, response); err != nil {
+//			if err := b.lb.Respond(ctx, l, request, response); err != nil {
 //				return err
 //			}
 //		}
-//		for _, removed := range p.lb.Removed() {
-//			… take it away …
-//			if err := p.lb.RevokeRemoved(ctx, l, removed); err != nil {
+//		for _, removed := range b.lb.Removed() {
+//			if err := b.takeAway(removed.RelationID, removed.Name); err != nil {
+//				return err
+//			}
+//			if err := b.lb.RevokeRemoved(ctx, l, removed); err != nil {
 //				return err
 //			}
 //		}

@@ -2,26 +2,28 @@
 // know each other, where they can be reached, and who measured the network to
 // whom. The package netcheck below it has the measurements.
 //
-//	type charm struct {
+//	type greeter struct {
 //		peers *magpie.Peers
 //	}
 //
 //	func New() *reactive.Charm {
 //		c := reactive.New("magpie")
-//		m := &charm{peers: magpie.NewPeers(c, "magpie")}
-//		c.Handle("check peers", flags.When(m.peers.Joined()), m.check)
+//		g := &greeter{peers: magpie.NewPeers(c, "magpie")}
+//		c.Handle("greet new peers", flags.When(g.peers.Joined()), g.greet)
 //		return c
 //	}
 //
-//	func (m *charm) check(ctx context.Context, h *reactive.Hook) error {
-//		nodes, err := m.peers.All().Nodes(ctx)
+//	func (g *greeter) greet(ctx context.Context, h *reactive.Hook) error {
+//		nodes, err := g.peers.All().Nodes(ctx)
 //		if err != nil {
 //			return err
 //		}
+//		var known []string
 //		for _, n := range nodes {
-//			// do stuff with n.Unit and n.Address
+//			known = append(known, fmt.Sprintf("%s at %s", n.Unit, n.Address))
 //		}
-//		m.peers.DismissJoined()
+//		h.SetStatus(reactive.Active(strings.Join(known, ", ")))
+//		g.peers.DismissJoined()
 //		return nil
 //	}
 //

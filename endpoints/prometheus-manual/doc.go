@@ -7,7 +7,7 @@
 // A [Provider] registers jobs. This is all of a charm that lets itself be
 // scraped over mutual TLS:
 //
-//	func New() *reactive.Charm {
+//	func NewWeb() *reactive.Charm {
 //		charm := reactive.New("web")
 //		metrics := prometheusmanual.NewProvider(charm, "metrics")
 //		charm.Handle("register scrape job", flags.When(metrics.Joined()),
@@ -24,8 +24,6 @@
 //		return charm
 //	}
 //
-//	func main() { reactive.Main(New) }
-//
 // Registering a job again updates it; a run in which nothing changed writes
 // nothing. What the server's charm answered is in [Provider.Jobs].
 //
@@ -34,7 +32,7 @@
 // A [Requirer] receives the jobs of all related applications, and a [Manager]
 // makes them the jobs of a server:
 //
-//	func New() *reactive.Charm {
+//	func NewPrometheus() *reactive.Charm {
 //		charm := reactive.New("prometheus")
 //		jobs := prometheusmanual.NewRequirer(charm, "manual-jobs")
 //		manager := &prometheusmanual.Manager{

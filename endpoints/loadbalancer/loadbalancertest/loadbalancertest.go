@@ -11,13 +11,21 @@
 //			t.Fatal(err)
 //		}
 //		defer m.Close()
-//		m.Deploy("lb", loadbalancertest.Provider(), jujusim.DeployOptions{})
-//		m.Deploy("my-charm", myCharm, jujusim.DeployOptions{})
-//		m.Relate("my-charm:lb-provider", "lb:lb-consumers")
+//		if err := m.Deploy("lb", loadbalancertest.Provider(), jujusim.DeployOptions{}); err != nil {
+//			t.Fatal(err)
+//		}
+//		if err := m.Deploy("my-charm", myCharm, jujusim.DeployOptions{}); err != nil {
+//			t.Fatal(err)
+//		}
+//		if _, err := m.Relate("my-charm:lb-provider", "lb:lb-consumers"); err != nil {
+//			t.Fatal(err)
+//		}
 //		if err := m.Settle(t.Context()); err != nil {
 //			t.Fatal(err)
 //		}
-//		…
+//		if unit, _ := m.Status().Unit("my-charm/0"); unit.Message != "at 192.0.2.1" {
+//			t.Errorf("the charm says %q", unit.Message)
+//		}
 //	}
 //
 // The provider has the endpoint lb-consumers and the options address, reject

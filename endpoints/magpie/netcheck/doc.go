@@ -6,21 +6,23 @@
 // against the others:
 //
 //	// On every machine, as long as it is up.
-//	err := netcheck.Responder{Addresses: []netip.Addr{mine}}.Run(ctx)
+//	func respond(ctx context.Context, mine netip.Addr) error {
+//		return netcheck.Responder{Addresses: []netip.Addr{mine}}.Run(ctx)
+//	}
 //
 //	// Whenever the network is to be checked.
-//	suite := netcheck.Suite{
-//		TCP: &netcheck.TCP{},
-//		UDP: &netcheck.UDP{},
-//		MTU: &netcheck.MTU{Required: 9000},
-//		Throughput: &netcheck.Throughput{Minimum: 1e9},
-//	}
-//	report := suite.Run(ctx, []netcheck.Peer{
-//		{Name: "magpie/1", Addr: netip.MustParseAddr("10.0.0.2")},
-//		{Name: "magpie/2", Addr: netip.MustParseAddr("fd00::3")},
-//	})
-//	if !report.OK() {
-//		fmt.Println(report.Line()) // magpie/2: path mtu 1404, 9000 on eth0 (larger packets vanish)
+//	func report(ctx context.Context) string {
+//		suite := netcheck.Suite{
+//			TCP:        &netcheck.TCP{},
+//			UDP:        &netcheck.UDP{},
+//			MTU:        &netcheck.MTU{Required: 9000},
+//			Throughput: &netcheck.Throughput{Minimum: 1e9},
+//		}
+//		report := suite.Run(ctx, []netcheck.Peer{
+//			{Name: "magpie/1", Addr: netip.MustParseAddr("10.0.0.2")},
+//			{Name: "magpie/2", Addr: netip.MustParseAddr("fd00::3")},
+//		})
+//		return report.Line() // magpie/2: path mtu 1404, 9000 on eth0 (larger packets vanish)
 //	}
 //
 // A check is a struct of its settings, whose zero value has sensible ones, and

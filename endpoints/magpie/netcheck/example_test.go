@@ -50,3 +50,35 @@ func ExampleTCP_Check() {
 	fmt.Println(result.State, "-", result.Sentence)
 	// Output: failed - tcp port 1: refused
 }
+
+// On every machine, as long as it is up.
+func respond(ctx context.Context, mine netip.Addr) error {
+	return netcheck.Responder{Addresses: []netip.Addr{mine}}.Run(ctx)
+}
+
+// Whenever the network is to be checked.
+func report(ctx context.Context) string {
+	suite := netcheck.Suite{
+		TCP:        &netcheck.TCP{},
+		UDP:        &netcheck.UDP{},
+		MTU:        &netcheck.MTU{Required: 9000},
+		Throughput: &netcheck.Throughput{Minimum: 1e9},
+	}
+	report := suite.Run(ctx, []netcheck.Peer{
+		{Name: "magpie/1", Addr: netip.MustParseAddr("10.0.0.2")},
+		{Name: "magpie/2", Addr: netip.MustParseAddr("fd00::3")},
+	})
+	return report.Line() // magpie/2: path mtu 1404, 9000 on eth0 (larger packets vanish)
+}
+
+// What the machines of the package's tour do.
+func ExampleSuite() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	go func() {
+		if err := respond(ctx, netip.MustParseAddr("10.0.0.1")); err != nil {
+			fmt.Println(err)
+		}
+	}()
+	fmt.Println(report(ctx))
+}

@@ -10,19 +10,35 @@
 //
 // A backend has three methods:
 //
-//	type hardware struct{ addr string }
+//	// hardware is a load balancer whose whole configuration is sent to it.
+//	type hardware struct{ send func(config string) error }
 //
-//	func (h *hardware) CheckVIP(v distributor.VIP, a distributor.Algorithm, p distributor.Persistence) error {
+//	func (h *hardware) CheckVIP(v distributor.VIP, _ distributor.Algorithm, _ distributor.Persistence) error {
 //		if v.Protocol != distributor.TCP {
 //			return &distributor.Unsupported{Field: "protocol", Reason: "supported: tcp"}
 //		}
 //		return nil
 //	}
 //
-//	func (h *hardware) Converge(ctx context.Context, want *converge.State) error { … }
-//	func (h *hardware) Connections(ctx context.Context, d *converge.Distributor) (map[string]int, error) { … }
+//	func (h *hardware) Converge(_ context.Context, want *converge.State) error {
+//		var config strings.Builder
+//		for _, d := range want.Sorted() {
+//			for _, v := range d.SortedVIPs() {
+//				for _, a := range d.InService() {
+//					fmt.Fprintln(&config, v.Address, v.Ports[0].Front, "to", a.Address, v.Ports[0].Back)
+//				}
+//			}
+//		}
+//		return h.send(config.String())
+//	}
 //
-//	driver := converge.New("/var/lib/lb", &hardware{addr: "192.0.2.1"})
+//	func (h *hardware) Connections(context.Context, *converge.Distributor) (map[string]int, error) {
+//		return nil, nil // it cannot count them
+//	}
+//
+//	func NewDriver(dir string, send func(config string) error) distributor.Driver {
+//		return converge.New(dir, &hardware{send})
+//	}
 package converge
 
 import (

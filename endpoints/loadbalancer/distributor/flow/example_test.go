@@ -74,3 +74,56 @@ func ExampleRunner_Run() {
 	// install
 	// SUCCESS <nil>
 }
+
+// addresses is where addresses come from.
+type addresses map[string]string
+
+func (a addresses) Allocate(_ context.Context, name string) (string, error) {
+	if a[name] == "" {
+		a[name] = fmt.Sprint("10.0.0.", 1+len(a))
+	}
+	return a[name], nil
+}
+
+func (a addresses) Release(_ context.Context, name string) error {
+	delete(a, name)
+	return nil
+}
+
+// The tasks of the package's tour.
+func ExampleLinear() {
+	ctx, pool := context.Background(), make(addresses)
+	nothing := func(context.Context, *flow.Data) error { return nil }
+	configure := &flow.Task{Name: "configure", Execute: nothing}
+	announce := &flow.Task{Name: "announce", Execute: nothing}
+	var (
+		Name    = flow.NewKey[string]("name")
+		Address = flow.NewKey[string]("address")
+	)
+
+	allocate := &flow.Task{
+		Name:     "allocate",
+		Requires: flow.Keys(Name),
+		Provides: flow.Keys(Address),
+		Execute: func(ctx context.Context, d *flow.Data) error {
+			addr, err := pool.Allocate(ctx, Name.Get(d)) // the same for the same name
+			if err == nil {
+				Address.Set(d, addr)
+			}
+			return err
+		},
+		Revert: func(ctx context.Context, d *flow.Data) error {
+			return pool.Release(ctx, Name.Get(d)) // content to find nothing
+		},
+	}
+
+	f := flow.Linear("publish", allocate, configure, announce)
+	r := &flow.Runner{Dir: "/var/lib/charm/flows"}
+	res, err := r.Run(ctx, "publish-web", f, Name.Value("web"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	address, _ := Address.From(res)
+	fmt.Println(address)
+}

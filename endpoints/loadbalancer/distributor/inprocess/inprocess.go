@@ -6,8 +6,12 @@
 //
 //	d := inprocess.New(dir)
 //	defer d.Close()
-//	if err := d.Start(ctx); err != nil { … }   // serves what dir knows of
-//	… run flows of d …
+//	if err := d.Start(ctx); err != nil { // serves what dir knows of
+//		return err
+//	}
+//	create := flow.Linear("create", d.CreateDistributor(""))
+//	_, err := new(flow.Runner).Run(ctx, "create-web", create,
+//		distributor.LoadBalancerKey.Value(distributor.LoadBalancer{ID: "web"}))
 package inprocess
 
 import (

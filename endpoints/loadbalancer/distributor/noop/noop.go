@@ -3,9 +3,12 @@
 // done, for tests of what uses a driver:
 //
 //	d := noop.New("")
-//	… run flows of d …
-//	for _, r := range d.Records() {
-//		fmt.Println(r)
+//	serve := flow.Linear("serve", d.CreateDistributor(""), d.RegisterAmphorae(""))
+//	res, err := new(flow.Runner).Run(ctx, "serve-web", serve,
+//		distributor.LoadBalancerKey.Value(distributor.LoadBalancer{ID: "web"}),
+//		distributor.Amphorae.Value([]distributor.Amphora{{ID: "web-0", Address: netip.MustParseAddr("10.0.0.2")}}))
+//	for _, record := range d.Records() {
+//		fmt.Println(record)
 //	}
 package noop
 

@@ -3,12 +3,15 @@
 // networks have.
 //
 //	network := netchecktest.New(t, 3)
-//	cmd := network.Hosts[0].Command(t.Context(), binary, "responder")
-//	...
-//	network.Hosts[1].SetMTU(t, 1400)     // a wrong MTU
-//	network.Hosts[1].LoseOneIn(t, 10)    // packet loss
-//	network.Hosts[1].Block(t, "tcp", 7117) // a firewall
-//	network.Hosts[1].Mend(t)             // all is well again
+//	host := network.Hosts[1]
+//	host.SetMTU(t, 1400)       // a wrong MTU
+//	host.LoseOneIn(t, 10)      // packet loss
+//	host.Block(t, "tcp", 7117) // a firewall
+//	out, err := host.Command(t.Context(), "ip", "link", "show", netchecktest.Interface).Output()
+//	if err != nil || !strings.Contains(string(out), "mtu 1400") {
+//		t.Errorf("the host's interface is %s: %v", out, err)
+//	}
+//	host.Mend(t) // all is well again
 //
 // Everything happens inside the new namespaces, the switch included, which are
 // deleted when the test ends, with the processes in them, and by the next test

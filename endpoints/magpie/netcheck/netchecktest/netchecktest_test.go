@@ -95,3 +95,18 @@ func TestStale(t *testing.T) {
 		}
 	}
 }
+
+// TestTour is what the package comment shows.
+func TestTour(t *testing.T) {
+	t.Parallel()
+	network := netchecktest.New(t, 3)
+	host := network.Hosts[1]
+	host.SetMTU(t, 1400)       // a wrong MTU
+	host.LoseOneIn(t, 10)      // packet loss
+	host.Block(t, "tcp", 7117) // a firewall
+	out, err := host.Command(t.Context(), "ip", "link", "show", netchecktest.Interface).Output()
+	if err != nil || !strings.Contains(string(out), "mtu 1400") {
+		t.Errorf("the host's interface is %s: %v", out, err)
+	}
+	host.Mend(t) // all is well again
+}
