@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -230,4 +232,34 @@ func TestTraceText(t *testing.T) {
 	if got := times.ReplaceAllString(text, ""); got != want {
 		t.Errorf("the record is\n%s\nwant\n%s", got, want)
 	}
+}
+
+// Whatever stands in the file of records, it is explained without a panic and in
+// bounded time.
+func FuzzExplain(f *testing.F) {
+	const hook = `{"unit":"app/0","hook":"start","flags":["wiki.installed"],"steps":[`
+	f.Add([]byte(hook + `{"phase":"start","flag":"config.changed","set":true},{"phase":"hooks","handler":"install the wiki"},` +
+		`{"phase":"flags","handler":"serve the wiki"},{"phase":"flags","round":1,"flag":"wiki.ready","set":true},{"phase":"end","flag":"config.changed"}]}` + "\n" +
+		hook + `{"phase":"flags","round":1,"flag":"wiki.ready","trigger":"a"}],"error":"no"}` + "\n"))
+	f.Add([]byte(hook + `{"phase":"flags","round":2,"handler":"serve the wiki"},{"phase":"flags","round":-1,"handler":"serve the wiki"}]}`))
+	f.Add([]byte(hook + `{"phase":"flags","round":9007199254740992,"handler":"serve the wiki","error":"no"}]}`))
+	f.Fuzz(func(t *testing.T, lines []byte) {
+		dir := t.TempDir()
+		must(t, os.MkdirAll(filepath.Join(dir, ".reactive"), 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, ".reactive", "records.jsonl"), lines, 0o600))
+		records, err := reactive.ReadRecords(dir)
+		must(t, err)
+		charm := reactive.New("wiki")
+		wikiWords(charm)
+		for i := range records {
+			_ = records[i].Text()
+			for _, h := range charm.Handlers() {
+				e, err := reactive.Explain(charm, h.Name, records[:i+1])
+				must(t, err)
+				if e.Reason == "" || e.String() == "" {
+					t.Errorf("%q of %s is not explained", h.Name, e.Hook)
+				}
+			}
+		}
+	})
 }

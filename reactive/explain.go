@@ -116,19 +116,20 @@ func newReplay(c *Charm, records []Record) *replay {
 	for at < len(steps) && steps[at].Phase == string(phaseHooks) {
 		at++
 	}
-	changed := map[flags.Flag]bool(nil)
-	for round := 0; ; round++ {
+	changed, round := map[flags.Flag]bool(nil), 0
+	for {
 		r.points = append(r.points, point{at: at, phase: phaseFlags, round: round, changed: changed})
 		if at >= len(steps) || steps[at].Phase != string(phaseFlags) {
 			return r
 		}
-		changed = make(map[flags.Flag]bool)
+		changed, round = make(map[flags.Flag]bool), steps[at].Round
 		for at < len(steps) && steps[at].Phase == string(phaseFlags) && steps[at].Round == round {
 			if steps[at].IsChange() {
 				changed[flags.New(steps[at].Flag)] = true
 			}
 			at++
 		}
+		round++
 	}
 }
 
