@@ -43,9 +43,11 @@ type Removed struct {
 // A Malformed request cannot be read. It is not a removed one: what was made
 // for its former version is to be left as it is.
 type Malformed struct {
+	// Relation and Name are where it is and what it is called.
 	Relation *reactive.Relation
 	Name     string
-	Err      error
+	// Err is what is wrong with it.
+	Err error
 }
 
 // providerState is what is kept from hook to hook: each known request under a

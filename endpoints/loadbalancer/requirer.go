@@ -43,6 +43,7 @@ type requirerState struct {
 
 // An Answer is what a provider answered to the request of a name.
 type Answer struct {
+	// Name is the request's name.
 	Name string
 	// Response is the zero Response if there is none, or none that can be read.
 	Response

@@ -4,8 +4,8 @@
 //
 // # Registering jobs
 //
-// A [Provider] registers jobs. This is all of a charm that lets itself be
-// scraped over mutual TLS:
+// A [Provider] registers jobs. This charm lets itself be scraped over mutual
+// TLS:
 //
 //	func NewWeb() *reactive.Charm {
 //		charm := reactive.New("web")

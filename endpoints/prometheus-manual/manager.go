@@ -50,6 +50,7 @@ type Manager struct {
 
 // Outcome is what became of a job.
 type Outcome struct {
+	// Job is the job as it came, as far as it can be read.
 	Job RemoteJob
 
 	// Name is the job's name in the server, empty if it is not there.

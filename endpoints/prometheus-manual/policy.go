@@ -87,6 +87,8 @@ type Policy struct {
 // Limits are caps on the limits of a scrape job that have the same names. A
 // job gets the smaller of its own and of these; zero is no cap.
 type Limits struct {
+	// SampleLimit is for each scrape, TargetLimit for the whole job, LabelLimit
+	// for each series. The two limits of lengths are in bytes.
 	SampleLimit           int64
 	TargetLimit           int64
 	LabelLimit            int64
@@ -99,6 +101,8 @@ type Limits struct {
 
 // Global holds what a server's global section says of jobs that do not.
 type Global struct {
+	// ScrapeInterval is the time between two scrapes of a target, and
+	// ScrapeTimeout how long one may take.
 	ScrapeInterval time.Duration
 	ScrapeTimeout  time.Duration
 }
@@ -120,6 +124,7 @@ type RemoteJob struct {
 
 // Scrape is a job that the policy accepts, as the server gets it.
 type Scrape struct {
+	// Job is the job as it came.
 	Job RemoteJob
 
 	// Name is the job's name in the server.

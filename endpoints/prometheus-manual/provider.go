@@ -136,6 +136,8 @@ func (p *Provider) WithdrawJob(ctx context.Context, rel *reactive.Relation, name
 
 // Registered is a job that this unit has registered in one relation.
 type Registered struct {
+	// Name is the job's name, ID its request's, and Relation the relation's
+	// ID, such as metrics:3.
 	Name     string
 	ID       string
 	Relation string

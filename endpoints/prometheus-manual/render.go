@@ -13,6 +13,8 @@ import (
 // CertFiles names the files in which a Prometheus server finds what a request
 // carries as PEM text. A name that is empty stands for no such file.
 type CertFiles struct {
+	// CA has the authority's certificate; Cert and Key have the client's
+	// certificate and its private key.
 	CA   string
 	Cert string
 	Key  string

@@ -121,6 +121,7 @@ func (v *VIP) Secrets() []*flow.Secret {
 
 // A PortMapping leads from a port of the VIP to one of the amphorae.
 type PortMapping struct {
+	// Front is the VIP's port, Back that of every amphora.
 	Front uint16 `json:"front"`
 	Back  uint16 `json:"back"`
 }
@@ -135,6 +136,7 @@ type TLS struct {
 
 // A HealthCheck asks an amphora whether it can take traffic.
 type HealthCheck struct {
+	// Protocol is how, and Port is where, the amphora is asked.
 	Protocol Protocol `json:"protocol"`
 	Port     uint16   `json:"port"`
 	// Path is asked for with HTTP and HTTPS, "" meaning "/". Answers of 200 to

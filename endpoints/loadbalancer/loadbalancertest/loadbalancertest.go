@@ -75,7 +75,8 @@ func files(dir string) fs.FS {
 	return sub
 }
 
-// Packed are the files of packed charms.
+// Packed has the paths of packed charms, in the directory that they were packed
+// into.
 type Packed struct{ Provider, Consumer string }
 
 // Pack packs both charms for this machine into a directory and returns their

@@ -21,6 +21,7 @@ type Hostname struct {
 // A HostnameResult is what [Hostname] finds.
 type HostnameResult struct {
 	Outcome
+	// Hostname is what was resolved, and Addresses what it resolves to.
 	Hostname  string   `json:"hostname"`
 	Addresses []string `json:"addresses,omitempty"`
 }

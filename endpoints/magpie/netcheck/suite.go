@@ -15,6 +15,8 @@ import (
 
 // A Suite is a set of checks. Those that are nil are left out.
 type Suite struct {
+	// TCP, UDP, ICMP, MTU, DNS and Throughput are run against each peer;
+	// Hostname, Links and Bonds look at this machine.
 	TCP        *TCP
 	UDP        *UDP
 	ICMP       *ICMP
@@ -49,7 +51,8 @@ type Report struct {
 	Began time.Time     `json:"began"`
 	Took  time.Duration `json:"took_ns"`
 	// Peers are in the order in which they were given to [Suite.Run].
-	Peers    []PeerReport    `json:"peers"`
+	Peers []PeerReport `json:"peers"`
+	// Hostname, Links and Bonds are nil if they are not in the suite.
 	Hostname *HostnameResult `json:"hostname,omitempty"`
 	Links    *LinksResult    `json:"links,omitempty"`
 	Bonds    *BondsResult    `json:"bonds,omitempty"`

@@ -242,11 +242,14 @@ func (c *Client) Idle(ctx context.Context) ([]string, error) {
 
 // Target is something that the server scrapes.
 type Target struct {
-	Pool      string            `json:"scrapePool"`
-	URL       string            `json:"scrapeUrl"`
-	Labels    map[string]string `json:"labels"`
-	Health    string            `json:"health"` // up, down or unknown
-	LastError string            `json:"lastError"`
+	// Pool is the job's name, URL what is scraped, and Labels what every series
+	// of the target gets.
+	Pool   string            `json:"scrapePool"`
+	URL    string            `json:"scrapeUrl"`
+	Labels map[string]string `json:"labels"`
+	Health string            `json:"health"` // up, down or unknown
+	// LastError is what went wrong in the last scrape, "" if nothing did.
+	LastError string `json:"lastError"`
 }
 
 // Targets returns the targets of a job by its name, or of all jobs.
@@ -267,6 +270,7 @@ func (c *Client) Targets(ctx context.Context, pool string) ([]Target, error) {
 
 // Sample is one element of the result of a query.
 type Sample struct {
+	// Labels include the metric's name, as __name__, where the result has one.
 	Labels map[string]string
 	Value  float64
 }

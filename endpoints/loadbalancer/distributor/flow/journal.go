@@ -25,12 +25,23 @@ import (
 type State string
 
 const (
-	StateRunning       State = "RUNNING"
-	StateSuccess       State = "SUCCESS"
-	StateFailure       State = "FAILURE"
-	StateRetrying      State = "RETRYING"
-	StateReverting     State = "REVERTING"
-	StateReverted      State = "REVERTED"
+	// StateRunning: the run goes forward; the task executes, or a kill found it
+	// executing.
+	StateRunning State = "RUNNING"
+	// StateSuccess: all of the run, or the task, is done.
+	StateSuccess State = "SUCCESS"
+	// StateFailure: the task has failed for good. Only tasks have it; the run
+	// is then reverted.
+	StateFailure State = "FAILURE"
+	// StateRetrying: a try of the task has failed, and another one follows. It
+	// is in events only.
+	StateRetrying State = "RETRYING"
+	// StateReverting: the run goes back; the task is being reverted.
+	StateReverting State = "REVERTING"
+	// StateReverted: nothing is left of the run, or of the task.
+	StateReverted State = "REVERTED"
+	// StateRevertFailure: the task's Revert has failed, so the run is stuck on
+	// its way back until it is resumed.
 	StateRevertFailure State = "REVERT_FAILURE"
 	// StateSuspended is the state of a run that stopped between two tasks
 	// because its context ended; it never stands in a journal.
