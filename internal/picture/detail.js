@@ -180,13 +180,18 @@ function because(x, set, atRound) {
 // each, and what happened in it. In the last one nothing did.
 function roundsOf(h) {
   const set = new Set(h.flags), rounds = [];
-  const begin = n => { while (rounds.length <= n) rounds.push({set: new Set(set), steps: []}); };
+  const begin = () => rounds.push({set: new Set(set), steps: []});
+  let last = -1;
   for (const s of h.steps) {
     if (s.phase === "end") break;
-    if (s.phase === "flags") { begin(s.round || 0); rounds.at(-1).steps.push(s); }
+    if (s.phase === "flags") {
+      const round = s.round || 0;
+      if (round !== last) { begin(); last = round; }
+      rounds.at(-1).steps.push(s);
+    }
     change(set, s);
   }
-  begin(rounds.length);
+  begin();
   return rounds;
 }
 
