@@ -20,9 +20,9 @@ import (
 //
 // An error makes the action fail with its text, and nothing that the action
 // changed is kept but the results that came with the error. (If it made a secret,
-// the process fails too, and Juju says "exit status 1" instead of the text.) After the action's
-// own work the rounds of flag handlers run as in a hook, so an action may just
-// set a flag.
+// the process fails too, and Juju says "exit status 1" instead of the text.) After
+// the action's own work the rounds of flag handlers run as in a hook, so an action
+// may just set a flag.
 //
 // It panics, naming both places, if the charm handles the action already.
 func HandleAction[P, R any](c *Charm, action string, do func(ctx context.Context, h *Hook, params P) (R, error)) {

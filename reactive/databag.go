@@ -96,8 +96,8 @@ func (b *Databag) Get(key string, v any) (bool, error) {
 }
 
 // Set writes v under key as canonical JSON, unless the same value is there in
-// another spelling: nothing is published for its spelling alone. It fails if v cannot be encoded or
-// the databag can only be read ([ErrReadOnly]).
+// another spelling: nothing is published for its spelling alone. It fails if v
+// cannot be encoded or the databag can only be read ([ErrReadOnly]).
 func (b *Databag) Set(key string, v any) error {
 	text, err := canonicaljson.Encode(v)
 	if err != nil {

@@ -37,8 +37,9 @@ type Record struct {
 	// and printed.
 	Calls int64 `json:"calls"`
 	Bytes int64 `json:"bytes"`
-	// Error is why the dispatch failed; then nothing of it was kept. Blocked is
-	// the status with which a handler ended it well.
+	// Error is why the dispatch failed; then nothing of it was kept. Without one
+	// Juju may yet have kept nothing: it does so only once the process has ended
+	// well. Status is the status with which a handler ended it well.
 	Error  string `json:"error,omitempty"`
 	Status string `json:"status,omitempty"`
 }
@@ -47,7 +48,8 @@ type Record struct {
 // changed.
 type Step struct {
 	// Phase is "start" before any handler, then "hooks" and "flags", or
-	// "restricted", and "end" after the handlers. Round counts the rounds of the flag handlers from 0.
+	// "restricted", and "end" after the handlers. Round counts the rounds of the
+	// flag handlers from 0.
 	Phase string `json:"phase"`
 	Round int    `json:"round,omitempty"`
 	// Handler is the handler that ran, or during which a flag changed; "" is

@@ -62,11 +62,11 @@ func (r *run) setSecretFlags() {
 
 // ReadSecret returns the content of a secret that somebody else owns and has
 // granted to this unit, or that this unit's application owns, which all its units
-// may read, also by the owner's label: of the revision that the unit tracks, which the first
-// read makes the newest one. The first read with both URI and label gives the
-// secret that label; from then on the label is enough. With Refresh the newest
-// revision is read and tracked; Juju does so at once, whether or not the hook
-// goes well.
+// may read, also by the owner's label: of the revision that the unit tracks, which
+// the first read makes the newest one. The first read with both URI and label
+// gives the secret that label; from then on the label is enough. With Refresh the
+// newest revision is read and tracked; Juju does so at once, whether or not the
+// hook goes well.
 //
 // No secret, or none of that label, is hooktool.ErrNotFound; one that is not
 // granted is hooktool.ErrPermission.
