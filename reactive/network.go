@@ -2,7 +2,6 @@ package reactive
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -100,21 +99,21 @@ func (ep *Endpoint) ExpectedUnits(ctx context.Context) ([]string, error) {
 	if ep.role == charmfile.Peer {
 		units = goal.Units
 	}
-	expected := make(map[string]bool)
+	var names []string
 	for name, status := range units {
 		// Among them are the remote applications themselves, those of other
 		// models by the URL of an offer, such as admin/other.db.
-		if isUnit(name) && name != ep.run.unit {
-			expected[name] = status.Status != "dying"
+		if isUnit(name) && name != ep.run.unit && status.Status != "dying" {
+			names = append(names, name)
 		}
 	}
 	for unit := range ep.Units().Values() {
 		if _, told := units[unit.name]; !told {
-			expected[unit.name] = true
+			names = append(names, unit.name)
 		}
 	}
-	maps.DeleteFunc(expected, func(_ string, comes bool) bool { return !comes })
-	return slices.Sorted(maps.Keys(expected)), nil
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // isUnit reports whether a name is that of a unit: an application and a number.
