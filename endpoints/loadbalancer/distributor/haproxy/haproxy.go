@@ -178,13 +178,9 @@ func (b *backend) Converge(ctx context.Context, want *converge.State) error {
 			return errors.Join(err, undo())
 		}
 	}
-	kept := false
 	if up && reload {
 		if err := b.bindable(ctx, want, st.workers[0].pid); err != nil {
 			return errors.Join(err, undo())
-		}
-		if kept, err = b.keepTables(ctx, st); err != nil {
-			return errors.Join(fmt.Errorf("cannot keep HAProxy's tables of clients: %w", err), undo())
 		}
 	}
 	if up {
@@ -192,6 +188,13 @@ func (b *backend) Converge(ctx context.Context, want *converge.State) error {
 		// not, and the state that it inherits is the one wanted.
 		if err := b.states(ctx, want); err != nil {
 			return errors.Join(err, undo())
+		}
+	}
+	kept := false
+	if up && reload {
+		// It can take seconds, in which nobody gets traffic who must not.
+		if kept, err = b.keepTables(ctx, st); err != nil {
+			return errors.Join(fmt.Errorf("cannot keep HAProxy's tables of clients: %w", err), undo())
 		}
 	}
 	if changed {

@@ -61,6 +61,43 @@ func TestStickTableSurvivesReload(t *testing.T) {
 	}
 }
 
+// TestUnregisterDoesNotWait: a reload may wait for the table of clients, but who is
+// unregistered gets nothing meanwhile.
+func TestUnregisterDoesNotWait(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	addVIP(t, s.d, s.id, s.web(distributor.TCP, 28080, 29090), distributor.RoundRobin, distributor.SourceIPPersistence)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	ask := func() (string, error) {
+		body, _, err := s.get(client, s.url("http", 28080))
+		return body, err
+	}
+	home, err := ask()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, done := time.Now(), make(chan error, 1)
+	go func() {
+		_, err := new(flow.Runner).Run(t.Context(), "run", flow.Linear("f", s.d.UnregisterAmphorae("")), trial.Amphorae(s.id, distributor.Amphora{ID: home})...)
+		done <- err
+	}()
+	// A request that it is just answering may be cut short.
+	for who := home; who == home || err != nil; who, err = ask() {
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%s gets requests for a minute: %v", home, err)
+		}
+	}
+	stopped := time.Since(began)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	t.Logf("no requests after %v of %v", stopped, took)
+	if took > 4*time.Second && stopped > took/2 {
+		t.Errorf("%s gets requests for %v of the %v that it takes to unregister it", home, stopped, took)
+	}
+}
+
 // TestFailedReload: an address that cannot be bound, and a configuration that
 // passes the check but does not load, fail the flow; what was served is served
 // on, and the configuration on the disk is the one that works.

@@ -17,7 +17,7 @@ import (
 
 // config is a whole configuration. Its identity covers what only a reload can
 // bring about: not the states of servers, which are set at run time too, and not
-// what certificate files hold unless that is too long to be.
+// what certificate files hold, unless that is too long to be given at run time.
 type config struct {
 	text string
 	id   string
